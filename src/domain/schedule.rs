@@ -1,0 +1,5 @@
+//! Stub.
+
+/// A cron schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule;

@@ -1,0 +1,26 @@
+//! stackwarden: migrations behind a backup, backups proven by restoring them.
+//!
+//! Knowledge points only downwards; `tests/architecture.rs` holds the table of allowed edges.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason
+)]
+
+pub(crate) mod app;
+pub(crate) mod board;
+pub mod cli;
+pub(crate) mod client;
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod desk;
+pub(crate) mod docker;
+pub(crate) mod domain;
+pub(crate) mod http;
+pub(crate) mod job;
+pub(crate) mod journal;
+pub(crate) mod lifecycle;
+pub(crate) mod observe;
+pub(crate) mod postgres;
+pub(crate) mod store;
+pub(crate) mod trigger;

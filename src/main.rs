@@ -1,0 +1,2 @@
+//! stackwarden.
+fn main() {}
