@@ -1,1 +1,280 @@
-//! Stub.
+//! The one picture of now: what `/health`, `/metrics`, the page and `status` read.
+//!
+//! Written by the desk and the triggers through [`Board::update`], read from a `watch`; readers never
+//! cause a call to Docker or Postgres. Rebuilt from Docker, manifests and the journal at start.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::domain::backup::{Backup, Series};
+use crate::domain::fleet::{Container, Fleet};
+use crate::domain::health::{Reading, ServiceVerdict, Verdict, judge_service, judge_stack};
+use crate::domain::id::{DatabaseRef, JobId, ProjectName, ServiceName};
+use crate::domain::job::{JobKind, JobState};
+use crate::domain::policy::{BackupPolicy, HealthPolicy, MigrationPolicy};
+use crate::domain::unit::{ByteCount, Timestamp};
+
+/// How many ended jobs stay visible.
+const REMEMBERED_JOBS: usize = 50;
+
+/// Whether something we depend on answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Not asked yet.
+    Unknown,
+    /// It answers.
+    Reached,
+    /// It does not, and what to do.
+    Lost(String),
+}
+
+/// A service as the stack's owner sees it.
+#[derive(Debug, Clone)]
+pub struct ServicePicture {
+    /// Its newest container.
+    pub container: Container,
+    /// What its labels ask for.
+    pub health_policy: HealthPolicy,
+    /// Its migration, when it has one.
+    pub migration: Option<MigrationPolicy>,
+    /// The newest reading of its probe.
+    pub reading: Option<Reading>,
+    /// CPU seconds and memory, when Docker told them.
+    pub usage: Option<(f64, ByteCount)>,
+}
+
+/// A database server as the stack's owner sees it.
+#[derive(Debug, Clone)]
+pub struct ServerPicture {
+    /// Its service.
+    pub service: ServiceName,
+    /// What is asked for it.
+    pub policy: BackupPolicy,
+    /// When the next scheduled backup is due.
+    pub next_run: Option<Timestamp>,
+    /// Whether its last look succeeded.
+    pub reach: Reach,
+    /// Its databases that are backed up.
+    pub databases: Vec<DatabaseRef>,
+    /// Essentials of the running server.
+    pub vitals: Option<ServerVitals>,
+}
+
+/// Essentials of a running server, from one cheap query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerVitals {
+    /// Client connections.
+    pub connections: u64,
+    /// `max_connections`.
+    pub max_connections: u64,
+    /// Sum of `pg_database_size`.
+    pub size: ByteCount,
+    /// Seconds of the longest open transaction.
+    pub longest_transaction_seconds: u64,
+}
+
+/// One series of backups as it stands on the disk.
+#[derive(Debug, Clone, Default)]
+pub struct SeriesPicture {
+    /// Its backups, oldest first.
+    pub backups: Vec<Arc<Backup>>,
+    /// When one was last tried.
+    pub last_attempt: Option<Timestamp>,
+    /// Why the last attempt failed, when it did.
+    pub last_error: Option<String>,
+}
+
+/// A job as people see it.
+#[derive(Debug, Clone)]
+pub struct JobPicture {
+    /// Its id.
+    pub id: JobId,
+    /// Its kind.
+    pub kind: JobKind,
+    /// What it is about, in words.
+    pub subject: String,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+    /// Where it stands.
+    pub state: JobState,
+}
+
+/// The last migration of a service, from the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationPicture {
+    /// When it ended.
+    pub at: Timestamp,
+    /// `succeeded`, `failed`, `nothing pending`.
+    pub outcome: String,
+    /// Revision before and after, where a known tool keeps one.
+    pub before: Option<String>,
+    /// Revision after.
+    pub after: Option<String>,
+}
+
+/// Everything that is shown, at one instant.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// The Compose project.
+    pub project: ProjectName,
+    /// When this process began.
+    pub started_at: Timestamp,
+    /// Docker.
+    pub docker: Reach,
+    /// The backup folder.
+    pub folder: Reach,
+    /// Free bytes of the backup folder's file system.
+    pub disk_free: Option<ByteCount>,
+    /// Services by name.
+    pub services: BTreeMap<ServiceName, ServicePicture>,
+    /// Servers by service.
+    pub servers: BTreeMap<ServiceName, ServerPicture>,
+    /// Series, globals included.
+    pub series: BTreeMap<Series, SeriesPicture>,
+    /// Problems of labels and variables, in sentences.
+    pub problems: Vec<String>,
+    /// Waiting and running jobs, and the newest ended ones.
+    pub jobs: VecDeque<JobPicture>,
+    /// The last migration of each service.
+    pub migrations: BTreeMap<ServiceName, MigrationPicture>,
+}
+
+impl Picture {
+    /// An empty picture.
+    pub fn new(project: ProjectName, started_at: Timestamp) -> Self {
+        Self {
+            project,
+            started_at,
+            docker: Reach::Unknown,
+            folder: Reach::Unknown,
+            disk_free: None,
+            services: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            series: BTreeMap::new(),
+            problems: Vec::new(),
+            jobs: VecDeque::new(),
+            migrations: BTreeMap::new(),
+        }
+    }
+
+    /// Each service's verdict at `now`.
+    pub fn service_verdicts(&self, now: Timestamp) -> BTreeMap<&ServiceName, ServiceVerdict> {
+        let judge = |service: &ServicePicture| {
+            let reading = service.reading.as_ref();
+            judge_service(&service.container, &service.health_policy, reading, now)
+        };
+        self.services
+            .iter()
+            .map(|(name, service)| (name, judge(service)))
+            .collect()
+    }
+
+    /// The stack's verdict at `now`: its services, and what stackwarden itself cannot do.
+    pub fn verdict(&self, now: Timestamp) -> Verdict {
+        let services = judge_stack(self.service_verdicts(now).values());
+        services.max(if self.concerns().is_empty() {
+            Verdict::Pass
+        } else {
+            Verdict::Warn
+        })
+    }
+
+    /// What keeps stackwarden itself from its work, one sentence each.
+    pub fn concerns(&self) -> Vec<String> {
+        let mut concerns = Vec::new();
+        for (what, reach) in [("docker", &self.docker), ("backup folder", &self.folder)] {
+            if let Reach::Lost(why) = reach {
+                concerns.push(format!("{what}: {why}"));
+            }
+        }
+        for server in self.servers.values() {
+            if let Reach::Lost(why) = &server.reach {
+                concerns.push(format!("{}: {why}", server.service));
+            }
+        }
+        for (series, state) in &self.series {
+            if let Some(why) = &state.last_error {
+                concerns.push(format!("backup of {series}: {why}"));
+            }
+            if let Some(backup) = state.backups.last()
+                && backup.standing() == crate::domain::backup::Standing::Refuted
+            {
+                let id = &backup.manifest.id;
+                concerns.push(format!("backup {id} of {series} did not prove"));
+            }
+        }
+        concerns.extend(self.problems.iter().cloned());
+        concerns
+    }
+
+    /// Adds or replaces a job, and forgets the oldest ended ones.
+    pub fn put_job(&mut self, job: JobPicture) {
+        match self.jobs.iter_mut().find(|known| known.id == job.id) {
+            Some(known) => *known = job,
+            None => self.jobs.push_back(job),
+        }
+        while self.jobs.len() > REMEMBERED_JOBS {
+            let oldest = self
+                .jobs
+                .iter()
+                .position(|it| matches!(it.state, JobState::Ended { .. }));
+            let Some(oldest) = oldest else { break };
+            self.jobs.remove(oldest);
+        }
+    }
+
+    /// Replaces the fleet: services that are gone disappear, readings of those that stay are kept.
+    pub fn put_services(&mut self, mut services: BTreeMap<ServiceName, ServicePicture>) {
+        for (name, service) in &mut services {
+            if let Some(known) = self.services.remove(name) {
+                service.reading = service.reading.take().or(known.reading);
+                service.usage = service.usage.or(known.usage);
+            }
+        }
+        self.services = services;
+    }
+}
+
+/// The handle that writes and reads the picture; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Board {
+    sender: Arc<watch::Sender<Arc<Picture>>>,
+}
+
+impl Board {
+    /// A board that shows this picture.
+    pub fn new(picture: Picture) -> Self {
+        Self {
+            sender: Arc::new(watch::Sender::new(Arc::new(picture))),
+        }
+    }
+
+    /// The picture of now, shared, never changing under the reader.
+    pub fn read(&self) -> Arc<Picture> {
+        Arc::clone(&self.sender.borrow())
+    }
+
+    /// Changes the picture and wakes those who wait for it.
+    pub fn update(&self, change: impl FnOnce(&mut Picture)) {
+        self.sender
+            .send_modify(|picture| change(Arc::make_mut(picture)));
+    }
+
+    /// Wakes at every change.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Picture>> {
+        self.sender.subscribe()
+    }
+}
+
+/// Whether the fleet still is what the board shows (ids and states), so that a re-listing can tell.
+pub fn shows(picture: &Picture, fleet: &Fleet) -> bool {
+    let known = |container: &&Container| {
+        picture
+            .services
+            .get(&container.service)
+            .is_some_and(|it| it.container == **container)
+    };
+    fleet.services().len() == picture.services.len() && fleet.services().iter().all(known)
+}
