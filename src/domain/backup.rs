@@ -246,6 +246,11 @@ pub enum Counted {
     Exact(Vec<TableFacts>),
     /// No counts, and why not.
     Absent(String),
+    /// Only how many tables there are: what a listing keeps in memory of [`Counted::Exact`].
+    Summary {
+        /// Number of tables.
+        tables: u64,
+    },
 }
 
 /// The facts of one stored artefact; written once, never changed.

@@ -1,0 +1,73 @@
+//! The stored formats of manifest and proof, `format: 1`.
+//!
+//! New fields may be added and none changes its meaning; readers ignore unknown fields and refuse a higher
+//! format. The types here are the format; [`crate::domain::backup`] is what the program thinks in.
+
+mod manifest;
+mod proof;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+pub use manifest::{decode_manifest, encode_manifest};
+pub use proof::{decode_proof, encode_proof};
+
+/// The format that is written and the highest that is read.
+pub const FORMAT: u32 = 1;
+
+/// How much of a file is kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Everything.
+    Full,
+    /// Without the list of tables: 12 000 of them would sit in memory for every backup.
+    Summary,
+}
+
+/// Why a stored format could not be read.
+#[derive(Debug, Error)]
+pub enum CodecError {
+    /// It is no JSON of the expected shape.
+    #[error("its JSON does not have the expected shape")]
+    Shape(#[source] serde_json::Error),
+    /// It was written by a newer version.
+    #[error("it has format {0}, this version reads up to {FORMAT}; use a newer stackwarden")]
+    Newer(u32),
+    /// A value makes no sense.
+    #[error("its field {field} holds {value:?}, which this version does not know")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+/// Reads the format first, so that a newer file is refused by that and not by its shape.
+fn check_format(bytes: &[u8]) -> Result<(), CodecError> {
+    let found: FormatOnly = serde_json::from_slice(bytes).map_err(CodecError::Shape)?;
+    if found.format > FORMAT {
+        Err(CodecError::Newer(found.format))
+    } else {
+        Ok(())
+    }
+}
+
+fn unknown(field: &'static str, value: impl Into<String>) -> CodecError {
+    CodecError::Value {
+        field,
+        value: value.into(),
+    }
+}
+
+/// Writes a value that cannot fail to become JSON: plain structs with string keys.
+fn to_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}

@@ -1,0 +1,336 @@
+//! Backups on a local folder.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::codec::{self, Detail};
+use super::layout::{self, FileRole};
+use super::staged::{Ownership, StagedFile, StoredFile, create_locked, rename_durably};
+use super::sweep::{entries, folders};
+use super::{StoreError, sweep};
+use crate::domain::backup::{Backup, Manifest, Packing, Proof, Series};
+use crate::domain::id::{BackupId, ProjectName};
+use crate::domain::unit::ByteCount;
+
+/// The word for this destination in proofs and metrics.
+pub const DESTINATION: &str = "disk";
+
+/// One project's backups in a folder.
+#[derive(Debug, Clone)]
+pub struct DiskStore {
+    root: PathBuf,
+    project: ProjectName,
+}
+
+/// Everything found in the folder.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Backups by series, oldest first.
+    pub series: BTreeMap<Series, Vec<Backup>>,
+    /// Files that could not be read, one sentence each.
+    pub problems: Vec<String>,
+}
+
+impl DiskStore {
+    /// A store on this folder; nothing is touched yet.
+    pub fn new(root: PathBuf, project: ProjectName) -> Self {
+        Self { root, project }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes sure that the folder is there and can be written to; tells the free bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::FolderMissing`], [`StoreError::FolderDenied`] or [`StoreError::Full`].
+    pub fn probe(&self) -> Result<ByteCount, StoreError> {
+        let ownership = self.ownership()?;
+        let path = self
+            .root
+            .join(format!(".stackwarden-probe-{}", std::process::id()));
+        let outcome = create_locked(&path, ownership).and_then(|mut file| {
+            let written = file
+                .write_all(b"stackwarden")
+                .and_then(|()| file.sync_all());
+            written.map_err(|source| StoreError::from_io("write", &path, source))
+        });
+        drop(std::fs::remove_file(&path));
+        outcome?;
+        self.free()
+    }
+
+    /// Free bytes for us on the folder's file system.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked.
+    pub fn free(&self) -> Result<ByteCount, StoreError> {
+        let failed = |error| {
+            StoreError::from_io(
+                "ask the free space of",
+                &self.root,
+                std::io::Error::from(error),
+            )
+        };
+        let facts = rustix::fs::statvfs(&self.root).map_err(failed)?;
+        Ok(ByteCount(facts.f_bavail.saturating_mul(facts.f_frsize)))
+    }
+
+    fn ownership(&self) -> Result<Ownership, StoreError> {
+        let facts = match std::fs::metadata(&self.root) {
+            Ok(facts) if facts.is_dir() => facts,
+            Ok(_) => {
+                return Err(StoreError::FolderMissing {
+                    path: self.root.clone(),
+                });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StoreError::FolderMissing {
+                    path: self.root.clone(),
+                });
+            }
+            Err(source) => return Err(StoreError::from_io("look at", &self.root, source)),
+        };
+        Ok(Ownership {
+            user: facts.uid(),
+            group: facts.gid(),
+        })
+    }
+
+    /// Begins a file of a series.
+    ///
+    /// # Errors
+    /// When the folder or the file cannot be created.
+    pub fn begin(
+        &self,
+        series: &Series,
+        id: &BackupId,
+        packing: Packing,
+    ) -> Result<StagedFile, StoreError> {
+        let ownership = self.ownership()?;
+        let folder = self.make_folder(&layout::folder(series), ownership)?;
+        StagedFile::create(folder.join(layout::stored_name(id, packing)), ownership)
+    }
+
+    fn make_folder(&self, below: &Path, ownership: Ownership) -> Result<PathBuf, StoreError> {
+        use rustix::fs::{Gid, Uid};
+        let mut folder = self.root.clone();
+        for segment in below {
+            folder.push(segment);
+            let failed = |source| StoreError::from_io("create the folder", &folder, source);
+            match std::fs::DirBuilder::new().mode(0o750).create(&folder) {
+                Ok(()) => {
+                    let (user, group) = (
+                        Uid::from_raw(ownership.user),
+                        Gid::from_raw(ownership.group),
+                    );
+                    // Without the right to give it away it stays ours, which is as readable as before.
+                    let _kept: rustix::io::Result<()> =
+                        rustix::fs::chown(&folder, Some(user), Some(group));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(failed(source)),
+            }
+        }
+        Ok(folder)
+    }
+
+    /// Where a backup's bytes are.
+    pub fn path_of(&self, manifest: &Manifest) -> PathBuf {
+        self.root
+            .join(layout::folder(&manifest.series))
+            .join(&manifest.file)
+    }
+
+    /// Writes the manifest, which is what makes the stored file a backup; the lock goes with it.
+    ///
+    /// # Errors
+    /// When it cannot be written, or one of that id is there already.
+    pub fn publish(&self, stored: StoredFile, manifest: &Manifest) -> Result<(), StoreError> {
+        let name = layout::manifest_name(&manifest.id);
+        self.write_once(&manifest.series, &name, &codec::encode_manifest(manifest))?;
+        drop(stored);
+        Ok(())
+    }
+
+    /// Adds a proof beside its backup.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add_proof(&self, series: &Series, proof: &Proof) -> Result<(), StoreError> {
+        let name = layout::proof_name(&proof.id, &proof.destination, proof.at);
+        self.write_once(series, &name, &codec::encode_proof(proof))
+    }
+
+    fn write_once(&self, series: &Series, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let ownership = self.ownership()?;
+        let path = self.root.join(layout::folder(series)).join(name);
+        if path
+            .try_exists()
+            .map_err(|source| StoreError::from_io("look at", &path, source))?
+        {
+            return Err(StoreError::Exists { path });
+        }
+        let partial = path.with_file_name(format!("{name}{}", layout::PARTIAL));
+        let mut file = create_locked(&partial, ownership)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        let renamed = written
+            .map_err(|source| StoreError::from_io("write", &partial, source))
+            .and_then(|()| rename_durably(&partial, &path));
+        if renamed.is_err() {
+            drop(std::fs::remove_file(&partial));
+        }
+        renamed
+    }
+
+    /// Lists the project's backups without their tables (see [`Detail::Summary`]).
+    ///
+    /// # Errors
+    /// When a folder cannot be listed. A file that cannot be read is a problem in the listing.
+    pub fn list(&self) -> Result<Listing, StoreError> {
+        let mut listing = Listing::default();
+        let project = self.root.join(layout::encode(self.project.as_str()));
+        for service in folders(&project)? {
+            for folder in folders(&service)? {
+                let segments = (last_segment(&service), last_segment(&folder));
+                let (Some(service), Some(content)) = segments else {
+                    continue;
+                };
+                let encoded = layout::encode(self.project.as_str());
+                let Some(series) = layout::find_series(&encoded, &service, &content) else {
+                    continue;
+                };
+                let backups = read_series(&folder, Detail::Summary, &mut listing.problems)?;
+                listing.series.insert(series, backups);
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Reads one backup with everything in it.
+    ///
+    /// # Errors
+    /// When its manifest cannot be read; `Ok(None)` when there is none.
+    pub fn find(&self, series: &Series, id: &BackupId) -> Result<Option<Backup>, StoreError> {
+        let folder = self.root.join(layout::folder(series));
+        let path = folder.join(layout::manifest_name(id));
+        if !path
+            .try_exists()
+            .map_err(|source| StoreError::from_io("look at", &path, source))?
+        {
+            return Ok(None);
+        }
+        let mut problems = Vec::new();
+        let proofs = read_proofs(&folder, id, Detail::Full, &mut problems)?;
+        Ok(Some(Backup {
+            manifest: read_manifest(&path, Detail::Full)?,
+            proofs,
+        }))
+    }
+
+    /// Removes a backup: manifest first, so that nobody reads a backup without its bytes; then the rest.
+    ///
+    /// # Errors
+    /// The first file that could not be removed; the rest is swept at the next start.
+    pub fn remove(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let folder = self.root.join(layout::folder(&manifest.series));
+        let removed = |path: &Path| {
+            std::fs::remove_file(path).map_err(|source| StoreError::from_io("remove", path, source))
+        };
+        removed(&folder.join(layout::manifest_name(&manifest.id)))?;
+        super::staged::sync_folder_of(&folder.join(&manifest.file))?;
+        removed(&folder.join(&manifest.file))?;
+        for path in entries(&folder)? {
+            if last_segment(&path)
+                .is_some_and(|name| layout::role(&name) == FileRole::Proof(manifest.id.clone()))
+            {
+                removed(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what killed processes left of this project.
+    ///
+    /// # Errors
+    /// See [`sweep::sweep`].
+    pub fn sweep(&self) -> Result<Vec<PathBuf>, StoreError> {
+        sweep::sweep(&self.root.join(layout::encode(self.project.as_str())))
+    }
+}
+
+fn last_segment(path: &Path) -> Option<String> {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+}
+
+fn read_series(
+    folder: &Path,
+    detail: Detail,
+    problems: &mut Vec<String>,
+) -> Result<Vec<Backup>, StoreError> {
+    let mut manifests = Vec::new();
+    for path in entries(folder)? {
+        let name = last_segment(&path).unwrap_or_default();
+        if let FileRole::Manifest(id) = layout::role(&name) {
+            match read_manifest(&path, detail) {
+                Ok(manifest) if manifest.id == id => manifests.push(manifest),
+                Ok(_) => problems.push(format!(
+                    "{} names another backup than its file name",
+                    path.display()
+                )),
+                Err(error) => problems.push(crate::domain::failure::chain(&error)),
+            }
+        }
+    }
+    manifests.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut backups = Vec::with_capacity(manifests.len());
+    for manifest in manifests {
+        let proofs = read_proofs(folder, &manifest.id, detail, problems)?;
+        backups.push(Backup { manifest, proofs });
+    }
+    Ok(backups)
+}
+
+fn read_manifest(path: &Path, detail: Detail) -> Result<Manifest, StoreError> {
+    let bytes = std::fs::read(path).map_err(|source| StoreError::from_io("read", path, source))?;
+    let decoded = codec::decode_manifest(&bytes, detail);
+    decoded.map_err(|source| StoreError::Damaged {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_proofs(
+    folder: &Path,
+    id: &BackupId,
+    detail: Detail,
+    problems: &mut Vec<String>,
+) -> Result<Vec<Proof>, StoreError> {
+    let mut proofs = Vec::new();
+    for path in entries(folder)? {
+        let name = last_segment(&path).unwrap_or_default();
+        if layout::role(&name) != FileRole::Proof(id.clone()) {
+            continue;
+        }
+        let bytes =
+            std::fs::read(&path).map_err(|source| StoreError::from_io("read", &path, source))?;
+        match codec::decode_proof(&bytes, detail) {
+            Ok(proof) if &proof.id == id => proofs.push(proof),
+            Ok(_) => problems.push(format!(
+                "{} proves another backup than its file name",
+                path.display()
+            )),
+            Err(source) => problems.push(crate::domain::failure::chain(&StoreError::Damaged {
+                path,
+                source,
+            })),
+        }
+    }
+    proofs.sort_by_key(|proof| proof.at);
+    Ok(proofs)
+}
