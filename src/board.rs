@@ -5,15 +5,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::domain::backup::{Backup, Series};
 use crate::domain::fleet::{Container, Fleet};
-use crate::domain::health::{Reading, ServiceVerdict, Verdict, judge_service, judge_stack};
+use crate::domain::health::{
+    Reading, ServerVitals, ServiceVerdict, Verdict, judge_service, judge_stack,
+};
 use crate::domain::id::{DatabaseRef, JobId, ProjectName, ServiceName};
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::policy::{BackupPolicy, HealthPolicy, MigrationPolicy};
+use crate::domain::roster::ServerTarget;
 use crate::domain::unit::{ByteCount, Timestamp};
 
 /// How many ended jobs stay visible.
@@ -50,6 +54,8 @@ pub struct ServicePicture {
 pub struct ServerPicture {
     /// Its service.
     pub service: ServiceName,
+    /// How to reach it.
+    pub target: ServerTarget,
     /// What is asked for it.
     pub policy: BackupPolicy,
     /// When the next scheduled backup is due.
@@ -62,17 +68,20 @@ pub struct ServerPicture {
     pub vitals: Option<ServerVitals>,
 }
 
-/// Essentials of a running server, from one cheap query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerVitals {
-    /// Client connections.
-    pub connections: u64,
-    /// `max_connections`.
-    pub max_connections: u64,
-    /// Sum of `pg_database_size`.
-    pub size: ByteCount,
-    /// Seconds of the longest open transaction.
-    pub longest_transaction_seconds: u64,
+impl ServerPicture {
+    /// A server that has not been looked at yet.
+    pub fn new(target: ServerTarget, policy: BackupPolicy) -> Self {
+        let service = target.service.clone();
+        Self {
+            service,
+            target,
+            policy,
+            next_run: None,
+            reach: Reach::Unknown,
+            databases: Vec::new(),
+            vitals: None,
+        }
+    }
 }
 
 /// One series of backups as it stands on the disk.
@@ -84,6 +93,10 @@ pub struct SeriesPicture {
     pub last_attempt: Option<Timestamp>,
     /// Why the last attempt failed, when it did.
     pub last_error: Option<String>,
+    /// So many attempts in a row failed.
+    pub failures: u32,
+    /// When a proof of its newest backup was last tried without an answer, and how often in a row.
+    pub proof_attempt: Option<(Timestamp, u32)>,
 }
 
 /// A job as people see it.
@@ -112,6 +125,34 @@ pub struct MigrationPicture {
     pub before: Option<String>,
     /// Revision after.
     pub after: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+    /// What the last look found.
+    pub pending: Pending,
+    /// All runs in the journal.
+    pub runs: MigrationRuns,
+}
+
+/// What the last look for work of a service's migration found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// Nobody can tell.
+    Unknown,
+    /// Nothing.
+    Nothing,
+    /// Something, or a run that failed.
+    Something,
+}
+
+/// How the runs of a service's migration ended, counted over the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MigrationRuns {
+    /// Applied something, or ran without complaint.
+    pub succeeded: u64,
+    /// Had nothing to do.
+    pub unchanged: u64,
+    /// Failed or were cut off.
+    pub failed: u64,
 }
 
 /// Everything that is shown, at one instant.
@@ -133,8 +174,12 @@ pub struct Picture {
     pub servers: BTreeMap<ServiceName, ServerPicture>,
     /// Series, globals included.
     pub series: BTreeMap<Series, SeriesPicture>,
-    /// Problems of labels and variables, in sentences.
+    /// Problems of variables, in sentences.
     pub problems: Vec<String>,
+    /// Problems of labels, in sentences.
+    pub label_problems: Vec<String>,
+    /// Files of the backup folder that cannot be read, in sentences.
+    pub folder_problems: Vec<String>,
     /// Waiting and running jobs, and the newest ended ones.
     pub jobs: VecDeque<JobPicture>,
     /// The last migration of each service.
@@ -154,6 +199,8 @@ impl Picture {
             servers: BTreeMap::new(),
             series: BTreeMap::new(),
             problems: Vec::new(),
+            label_problems: Vec::new(),
+            folder_problems: Vec::new(),
             jobs: VecDeque::new(),
             migrations: BTreeMap::new(),
         }
@@ -174,7 +221,9 @@ impl Picture {
     /// The stack's verdict at `now`: its services, and what stackwarden itself cannot do.
     pub fn verdict(&self, now: Timestamp) -> Verdict {
         let services = judge_stack(self.service_verdicts(now).values());
-        services.max(if self.concerns().is_empty() {
+        // Before the first look at Docker nothing is known, and nothing known is not well.
+        let is_blind = self.docker == Reach::Unknown;
+        services.max(if self.concerns().is_empty() && !is_blind {
             Verdict::Pass
         } else {
             Verdict::Warn
@@ -205,7 +254,12 @@ impl Picture {
                 concerns.push(format!("backup {id} of {series} did not prove"));
             }
         }
-        concerns.extend(self.problems.iter().cloned());
+        let said = self
+            .problems
+            .iter()
+            .chain(&self.label_problems)
+            .chain(&self.folder_problems);
+        concerns.extend(said.cloned());
         concerns
     }
 

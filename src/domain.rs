@@ -17,5 +17,7 @@ pub mod migration;
 pub mod order;
 pub mod policy;
 pub mod retention;
+pub mod roster;
 pub mod schedule;
+pub mod sequence;
 pub mod unit;

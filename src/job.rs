@@ -1,1 +1,77 @@
-//! Stub.
+//! The verbs: each job plans (pure) and then runs against the adapters.
+//!
+//! Knows domain, clock, docker, postgres and store; never who asked. Every job says what it leaves behind
+//! when it is dropped at any await; [`tidy`] cleans that at start.
+
+pub mod backup;
+pub mod migrate;
+pub mod probe;
+pub mod prune;
+pub mod server;
+pub mod tidy;
+pub mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::docker::{Docker, OwnContainer};
+use crate::domain::id::{JobId, ProjectName};
+use crate::domain::unit::ByteCount;
+use crate::store::disk::DiskStore;
+
+/// The label that marks every container of ours: its value is the project.
+pub const OWNED_LABEL: &str = "stackwarden.owned-by-project";
+/// The label with the id of the container whose process made it.
+pub const MAKER_LABEL: &str = "stackwarden.made-by";
+
+/// Bounds of patience and appetite.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A dump that yields nothing for so long is ended.
+    pub silence: Duration,
+    /// How long a job waits for another writer of the same database.
+    pub lock_wait: Duration,
+    /// Memory cap of the scratch server.
+    pub proof_memory: ByteCount,
+}
+
+/// What every job needs; one for the process.
+#[derive(Debug)]
+pub struct JobContext {
+    /// The engine.
+    pub docker: Docker,
+    /// The backup folder.
+    pub store: DiskStore,
+    /// Now.
+    pub clock: Arc<dyn Clock>,
+    /// The Compose project.
+    pub project: ProjectName,
+    /// The container we run in, when we run in one.
+    pub own: Option<OwnContainer>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl JobContext {
+    /// Where the host keeps a path of ours, for bind mounts into other containers.
+    pub fn host_path(&self, path: &std::path::Path) -> Option<PathBuf> {
+        match &self.own {
+            Some(own) => own.host_path(path),
+            // Outside a container our paths are the host's.
+            None => Some(path.to_owned()),
+        }
+    }
+}
+
+/// One run of a job: who it is, and when to stop.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The job.
+    pub id: JobId,
+    /// Cancelled when it has to reach its safe point.
+    pub stop: CancellationToken,
+}

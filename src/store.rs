@@ -118,3 +118,9 @@ impl StoreError {
         }
     }
 }
+
+/// SHA-256 of a text.
+pub fn hash_text(text: &str) -> crate::domain::backup::Sha256Hex {
+    use sha2::{Digest, Sha256};
+    staged::hex(&Sha256::digest(text.as_bytes()))
+}

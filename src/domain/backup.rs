@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::comparison::{Difference, ObjectComparison, TableFacts};
 use super::id::{BackupId, DatabaseName, ProjectName, Revision, ServiceName};
+use super::sequence::SequenceFact;
 use super::unit::{ByteCount, Timestamp};
 
 /// How far a backup is proven; never rounded up.
@@ -239,11 +240,22 @@ pub struct DatabaseFacts {
     pub extensions: Vec<String>,
 }
 
+/// Rows, digests and sequences of one database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Every table's facts, and those of the large objects.
+    pub tables: Vec<TableFacts>,
+    /// Sequences before the dump: they are no part of a snapshot.
+    pub sequences_before: Vec<SequenceFact>,
+    /// Sequences after the dump.
+    pub sequences_after: Vec<SequenceFact>,
+}
+
 /// What is known of the rows at the dump's own snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Counted {
-    /// Every table's facts, from the very snapshot that was dumped.
-    Exact(Vec<TableFacts>),
+    /// Of the very snapshot that was dumped.
+    Exact(Census),
     /// No counts, and why not.
     Absent(String),
     /// Only how many tables there are: what a listing keeps in memory of [`Counted::Exact`].

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fleet::{Container, ContainerState, DockerHealth};
 use super::policy::{HealthPolicy, Importance, ProbeTarget};
-use super::unit::Timestamp;
+use super::unit::{ByteCount, Timestamp};
 
 /// The verdict on a service or the stack; the words of `application/health+json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,19 @@ impl Verdict {
             Self::Fail => "fail",
         }
     }
+}
+
+/// Essentials of a running server, from one cheap query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerVitals {
+    /// Client connections.
+    pub connections: u64,
+    /// `max_connections`.
+    pub max_connections: u64,
+    /// Sum of `pg_database_size`.
+    pub size: ByteCount,
+    /// Seconds of the longest open transaction.
+    pub longest_transaction_seconds: u64,
 }
 
 /// What a probe answered.

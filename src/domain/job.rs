@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backup::{Level, Reason};
-use super::id::{BackupId, DatabaseRef, JobId, ServiceName};
+use super::id::{BackupId, DatabaseRef, JobId};
 use super::unit::Timestamp;
 
 /// The kinds of jobs; a bounded label value.
@@ -34,8 +34,6 @@ impl JobKind {
 pub enum BackupScope {
     /// Everything the stack's servers hold.
     Stack,
-    /// All databases of these servers.
-    Servers(BTreeSet<ServiceName>),
     /// Exactly these.
     Databases(BTreeSet<DatabaseRef>),
 }

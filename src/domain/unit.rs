@@ -76,6 +76,17 @@ pub fn format_duration(duration: Duration) -> String {
     format!("{seconds}s")
 }
 
+/// An age as people say it: `3d`, `5h`, `12m`, `40s`; what is left over is cut.
+pub fn format_age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
+    let unit = units.into_iter().find(|(_, each)| seconds >= *each);
+    unit.map_or_else(
+        || format!("{seconds}s"),
+        |(unit, each)| format!("{}{unit}", seconds / each),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

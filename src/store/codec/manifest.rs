@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{CodecError, Detail, FORMAT, check_format, to_bytes, unknown};
 use crate::domain::backup::{
-    Content, Counted, DatabaseFacts, Level, Manifest, Origin, Packing, Reason, Series, Sha256Hex,
+    Census, Content, Counted, DatabaseFacts, Level, Manifest, Origin, Packing, Reason, Series,
+    Sha256Hex,
 };
 use crate::domain::comparison::{Digest, Rows, TableFacts};
 use crate::domain::id::{BackupId, DatabaseName, ProjectName, Revision, ServiceName};
+use crate::domain::sequence::{Handed, SequenceFact, SequenceValue, Wrapping};
 use crate::domain::unit::{ByteCount, Timestamp};
 
 #[derive(Serialize, Deserialize)]
@@ -47,6 +49,10 @@ struct ManifestFormat {
     /// Digest algorithm; comparable only within one and one server major.
     digest_algorithm: Option<String>,
     tables: Option<Vec<TableFormat>>,
+    #[serde(default)]
+    sequences_before: Option<Vec<SequenceFormat>>,
+    #[serde(default)]
+    sequences_after: Option<Vec<SequenceFormat>>,
     not_counted: Option<String>,
 }
 
@@ -72,14 +78,30 @@ struct TableFormat {
     extension: Option<String>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct SequenceFormat {
+    name: String,
+    last: Option<i64>,
+    called: Option<bool>,
+    why: Option<String>,
+    increment: i64,
+    cycles: bool,
+    extension: Option<String>,
+}
+
 const DIGEST_ALGORITHM: &str = "v1";
 
 /// Writes a manifest.
 pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
-    let (tables, not_counted) = match &manifest.counted {
-        Counted::Exact(tables) => (Some(tables.iter().map(TableFormat::from).collect()), None),
+    let (census, not_counted) = match &manifest.counted {
+        Counted::Exact(census) => (Some(census), None),
         Counted::Absent(why) => (None, Some(why.clone())),
         Counted::Summary { tables } => (None, Some(format!("a summary of {tables} tables"))),
+    };
+    let tables: Option<Vec<TableFormat>> =
+        census.map(|census| census.tables.iter().map(TableFormat::from).collect());
+    let sequences = |of: fn(&Census) -> &Vec<SequenceFact>| {
+        census.map(|census| of(census).iter().map(SequenceFormat::from).collect())
     };
     to_bytes(&ManifestFormat {
         format: FORMAT,
@@ -116,6 +138,8 @@ pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
         facts: manifest.facts.as_ref().map(FactsFormat::from),
         digest_algorithm: tables.is_some().then(|| DIGEST_ALGORITHM.to_owned()),
         tables,
+        sequences_before: sequences(|census| &census.sequences_before),
+        sequences_after: sequences(|census| &census.sequences_after),
         not_counted,
     })
 }
@@ -188,11 +212,20 @@ fn counted(read: &ManifestFormat, detail: Detail) -> Result<Counted, CodecError>
         });
     }
     match read.digest_algorithm.as_deref() {
-        Some(DIGEST_ALGORITHM) => Ok(Counted::Exact(
-            tables.iter().map(TableFacts::from).collect(),
-        )),
+        Some(DIGEST_ALGORITHM) => Ok(Counted::Exact(Census {
+            tables: tables.iter().map(TableFacts::from).collect(),
+            sequences_before: read_sequences(read.sequences_before.as_deref()),
+            sequences_after: read_sequences(read.sequences_after.as_deref()),
+        })),
         other => Err(unknown("digest_algorithm", other.unwrap_or("nothing"))),
     }
+}
+
+fn read_sequences(read: Option<&[SequenceFormat]>) -> Vec<SequenceFact> {
+    read.unwrap_or_default()
+        .iter()
+        .map(SequenceFact::from)
+        .collect()
 }
 
 fn parse_id(text: &str) -> Result<BackupId, CodecError> {
@@ -280,6 +313,49 @@ impl From<&TableFormat> for TableFacts {
     }
 }
 
+impl From<&SequenceFact> for SequenceFormat {
+    fn from(sequence: &SequenceFact) -> Self {
+        let value = sequence.value.as_ref().ok();
+        Self {
+            name: sequence.name.clone(),
+            last: value.map(|value| value.last),
+            called: value.map(|value| value.handed == Handed::Out),
+            why: sequence.value.as_ref().err().cloned(),
+            increment: sequence.increment,
+            cycles: sequence.wrapping == Wrapping::Cyclic,
+            extension: sequence.extension.clone(),
+        }
+    }
+}
+
+impl From<&SequenceFormat> for SequenceFact {
+    fn from(read: &SequenceFormat) -> Self {
+        let why = || {
+            read.why
+                .clone()
+                .unwrap_or_else(|| "the manifest does not say why".to_owned())
+        };
+        let value = read
+            .last
+            .zip(read.called)
+            .map(|(last, called)| SequenceValue {
+                last,
+                handed: if called { Handed::Out } else { Handed::NotYet },
+            });
+        Self {
+            name: read.name.clone(),
+            value: value.ok_or_else(why),
+            increment: read.increment,
+            wrapping: if read.cycles {
+                Wrapping::Cyclic
+            } else {
+                Wrapping::Bounded
+            },
+            extension: read.extension.clone(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -303,6 +379,16 @@ mod tests {
                 extension,
             }
         })
+    }
+
+    fn sequence(last: i64, handed: Handed) -> SequenceFact {
+        SequenceFact {
+            name: "public.s".into(),
+            value: Ok(SequenceValue { last, handed }),
+            increment: 1,
+            wrapping: Wrapping::Bounded,
+            extension: None,
+        }
     }
 
     fn manifest(name: String, tables: Vec<TableFacts>) -> Manifest {
@@ -338,7 +424,11 @@ mod tests {
             }),
             revision: Some(Revision::new("0002")),
             schema_fingerprint: Some(Sha256Hex("cd".into())),
-            counted: Counted::Exact(tables),
+            counted: Counted::Exact(Census {
+                tables,
+                sequences_before: vec![sequence(1, Handed::NotYet)],
+                sequences_after: vec![sequence(9, Handed::Out)],
+            }),
             globals: Some(BackupId::parse("20260121T015959Z-0000").unwrap()),
             level: Level::Archive,
             restore_line: "pg_restore".into(),

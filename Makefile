@@ -1,0 +1,51 @@
+# Everything a person or a CI needs. Each target installs or builds what it needs and is missing, and does nothing twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+IMAGE ?= stackwarden:$(VERSION)
+STAND_INS := compose/stand-ins
+# Without buildx the classic builder serves; it leaves the container of a failed build behind unless told not to.
+BUILD := $(if $(shell docker buildx version 2>/dev/null),docker build,DOCKER_BUILDKIT=0 docker build --force-rm)
+SCRIPTS := compose/demo $(STAND_INS)/tools $(STAND_INS)/images $(STAND_INS)/debian.sh $(wildcard $(STAND_INS)/*/*.sh) .ci/run
+
+.PHONY: help tools images image demo demo-down test lint check bench
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+tools: ## Compose v2, promtool and small programs, where they are missing
+	@$(STAND_INS)/tools
+
+images: ## Images of the demo and the tests: pulled, or built as stand-ins
+	@$(STAND_INS)/images
+
+image: tools ## The product's image: make image IMAGE=name
+	@$(STAND_INS)/images rust:1.95-slim-bookworm
+	$(BUILD) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+demo: tools images image ## Two stacks behind Traefik; ends with the first proven backups
+	@[ "$(IMAGE)" = "stackwarden:$(VERSION)" ] || docker tag $(IMAGE) stackwarden:$(VERSION)
+	@STACKWARDEN_TAG=$(VERSION) compose/demo
+
+demo-down: ## Removes all that the demo made, its volumes and backups too
+	@compose/demo down
+
+test: tools images image ## Every test, with real servers
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked; fi
+
+lint: tools ## Format, clippy, alert rules, compose files, scripts
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	promtool check rules dashboards/alerts.yml
+	promtool test rules dashboards/alerts_test.yml
+	docker compose -f compose/docker-compose.edge.yml config -q
+	docker compose --env-file compose/.env.production -f compose/docker-compose.prod.yml config -q
+	docker compose --env-file compose/.env.staging -f compose/docker-compose.staging.yml config -q
+	@for script in $(SCRIPTS); do bash -n "$$script"; done
+
+check: lint test ## What CI runs: lint, then every test
+
+bench: tools images image ## Measures against the bars of the contract
+	cargo run --release --locked --example bench

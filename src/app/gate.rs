@@ -1,0 +1,186 @@
+//! `stackwarden gate`: runs before the application at every `up`, and keeps it down when a migration fails.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+use tracing::{error, info};
+
+use super::ground::Ground;
+use super::history;
+use crate::docker::DockerError;
+use crate::domain::database::find_servers;
+use crate::domain::database::migration::{MigrationDatabaseError, find_migration_database};
+use crate::domain::failure::chain;
+use crate::domain::fleet::Fleet;
+use crate::domain::id::{JobId, ServiceName};
+use crate::domain::label::MigrationReading;
+use crate::domain::order::{OrderError, conditions_before_gate, order};
+use crate::domain::policy::MigrationPolicy;
+use crate::domain::roster::{Roster, read_roster};
+use crate::job::migrate::{self, MigrateError, Migrated, MigrationPlan, MigrationRecord};
+use crate::job::{Run, tidy};
+use crate::journal::{Entry, JournalError, Line};
+use tokio_util::sync::CancellationToken;
+
+/// Why the gate stays closed.
+#[derive(Debug, Error)]
+pub enum GateError {
+    /// Docker.
+    #[error("the stack cannot be read")]
+    Docker(#[source] DockerError),
+    /// The journal.
+    #[error("the record of earlier migrations cannot be read")]
+    Journal(#[source] JournalError),
+    /// A label that decides about a migration is wrong.
+    #[error("a migration cannot be understood: {}", .0.join("; "))]
+    Labels(Vec<String>),
+    /// The order.
+    #[error("the order of the migrations is not clear")]
+    Order(#[source] OrderError),
+    /// The database.
+    #[error("a migration's database is not clear")]
+    Database(#[source] MigrationDatabaseError),
+    /// A migration.
+    #[error("the application stays down")]
+    Migration(#[source] MigrateError),
+}
+
+impl GateError {
+    /// Whether the user has to change the compose file before trying again.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Labels(_) | Self::Order(_) | Self::Database(_))
+    }
+}
+
+/// Opens the gate: every migration of the stack, in order.
+///
+/// # Errors
+/// The first one that failed; those after it were not run.
+pub async fn run(ground: &Ground, stop: CancellationToken) -> Result<(), GateError> {
+    let context = &ground.context;
+    let fleet = context
+        .docker
+        .list(&context.project)
+        .await
+        .map_err(GateError::Docker)?;
+    let roster = read_roster(&fleet, &ground.defaults);
+    let policies = read_policies(&roster)?;
+    let ordered = order(&policies).map_err(GateError::Order)?;
+    if ordered.is_empty() {
+        info!("no service of this stack has a stackwarden.migrate label; nothing to do");
+        return Ok(());
+    }
+    tidy::containers(context).await.map_err(GateError::Docker)?;
+    let started = context.clock.now().timestamp();
+    let run = Run {
+        id: JobId::new(format!("gate-{started:x}")),
+        stop,
+    };
+    for service in ordered {
+        let lines = ground.journal.read().map_err(GateError::Journal)?;
+        let Some(plan) = plan(ground, &fleet, &roster, &policies, &service, &lines)? else {
+            continue;
+        };
+        let record = migrate::run(context, &run, &plan).await;
+        write(ground, &record).map_err(GateError::Journal)?;
+        record.outcome.map_err(GateError::Migration)?;
+    }
+    Ok(())
+}
+
+fn read_policies(roster: &Roster) -> Result<BTreeMap<ServiceName, MigrationPolicy>, GateError> {
+    let mut policies = BTreeMap::new();
+    let mut broken = Vec::new();
+    for (service, entry) in &roster.services {
+        match &entry.migration {
+            MigrationReading::Absent => {}
+            MigrationReading::Valid(policy) => {
+                drop(policies.insert(service.clone(), policy.clone()))
+            }
+            MigrationReading::Broken => {
+                let of_service = roster.problems.iter().filter(|it| &it.service == service);
+                broken.extend(of_service.map(ToString::to_string));
+            }
+        }
+    }
+    if broken.is_empty() {
+        Ok(policies)
+    } else {
+        Err(GateError::Labels(broken))
+    }
+}
+
+fn plan(
+    ground: &Ground,
+    fleet: &Fleet,
+    roster: &Roster,
+    policies: &BTreeMap<ServiceName, MigrationPolicy>,
+    service: &ServiceName,
+    lines: &[Line],
+) -> Result<Option<MigrationPlan>, GateError> {
+    let (Some(container), Some(policy)) = (fleet.find_service(service), policies.get(service))
+    else {
+        return Ok(None);
+    };
+    let servers = find_servers(fleet);
+    let database =
+        find_migration_database(container, policy, &servers).map_err(GateError::Database)?;
+    let Some(target) = roster.all_servers.get(&database.service) else {
+        return Ok(None);
+    };
+    let own = ground
+        .context
+        .own
+        .as_ref()
+        .and_then(|own| own.service.clone());
+    let conditions = own.map(|gate| conditions_before_gate(fleet, service, &gate));
+    Ok(Some(MigrationPlan {
+        container: container.clone(),
+        policy: policy.clone(),
+        database,
+        target: target.clone(),
+        conditions: conditions.unwrap_or_default(),
+        last_good: history::last_good(lines).remove(service),
+        last_migrated: history::last_migrated(lines),
+    }))
+}
+
+/// One log line and one journal line for each migration.
+fn write(ground: &Ground, record: &MigrationRecord) -> Result<(), JournalError> {
+    let service = &record.service;
+    let revision = |it: &Option<crate::domain::id::Revision>| it.as_ref().map(ToString::to_string);
+    let (before, after) = (revision(&record.before), revision(&record.after));
+    let (from, to) = (
+        before.as_deref().unwrap_or("none"),
+        after.as_deref().unwrap_or("none"),
+    );
+    let (outcome, seconds) = match &record.outcome {
+        Ok(Migrated::NothingPending) => {
+            info!(service = %service, revision = to, "nothing pending");
+            (history::NOTHING_PENDING, 0.0)
+        }
+        Ok(Migrated::Applied { took }) => {
+            info!(service = %service, from, to, took_ms = took.as_millis(), "migrated");
+            (history::SUCCEEDED, took.as_secs_f64())
+        }
+        Err(error) => {
+            error!(service = %service, from, to, error = %chain(error), "migration failed");
+            (history::FAILED, 0.0)
+        }
+    };
+    ground.journal.append(
+        ground.context.clock.now(),
+        Entry::Migration {
+            service: service.to_string(),
+            outcome: outcome.to_owned(),
+            key: record
+                .key
+                .as_ref()
+                .map(|key| key.as_str().to_owned())
+                .unwrap_or_default(),
+            before,
+            after,
+            seconds,
+        },
+    )
+}

@@ -1,0 +1,184 @@
+//! Commands that only read.
+
+use super::ExitStatus;
+use super::arguments::Form;
+use super::asking::{Refusal, Sidecar};
+use super::printer::Printer;
+use crate::config::{ConfigNote, Settings};
+use crate::domain::unit::ByteCount;
+use crate::http::wire::{BackupWire, BackupsWire, DatabaseWire, StackWire};
+
+/// `stackwarden backups`: from the sidecar, or from the folder itself where none runs.
+pub(super) async fn backups(
+    settings: &Settings,
+    database: Option<String>,
+    form: Form,
+    printer: &mut Printer,
+) -> ExitStatus {
+    let listed = match Sidecar::find(settings).await {
+        Ok(sidecar) => sidecar
+            .get::<BackupsWire>("/v1/backups")
+            .await
+            .map_err(words),
+        Err(Refusal::Absent) => crate::app::once::list(settings)
+            .await
+            .map_err(|error| crate::domain::failure::chain(&error)),
+        Err(refusal) => Err(words(refusal)),
+    };
+    let mut listed = match listed {
+        Ok(listed) => listed.backups,
+        Err(why) => {
+            printer.problem(&why);
+            return ExitStatus::Failed;
+        }
+    };
+    if let Some(wanted) = database {
+        listed.retain(|backup| format!("{}/{}", backup.service, backup.content) == wanted);
+    }
+    match form {
+        Form::Json => printer.json(&listed),
+        Form::Text if listed.is_empty() => printer.line("no backup exists yet"),
+        Form::Text => {
+            let rows: Vec<Vec<String>> = listed.iter().map(backup_row).collect();
+            printer.table(&["ID", "OF", "TAKEN", "SIZE", "REASON", "STANDING"], &rows);
+        }
+    }
+    ExitStatus::Done
+}
+
+fn words(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Absent => {
+            "no sidecar answers; start it: docker compose up -d stackwarden".to_owned()
+        }
+        Refusal::Said(why) => why,
+    }
+}
+
+fn backup_row(backup: &BackupWire) -> Vec<String> {
+    let standing = match (&backup.level, backup.standing.as_str()) {
+        (Some(level), "proven") => format!("proven: {level}"),
+        (Some(level), standing) => format!("{standing} ({level})"),
+        (None, standing) => standing.to_owned(),
+    };
+    vec![
+        backup.id.clone(),
+        format!("{}/{}", backup.service, backup.content),
+        backup.at.clone(),
+        ByteCount(backup.size_bytes).to_string(),
+        backup.reason.clone(),
+        standing,
+    ]
+}
+
+/// `stackwarden status`.
+pub(super) async fn status(settings: &Settings, form: Form, printer: &mut Printer) -> ExitStatus {
+    let asked = async {
+        Sidecar::find(settings)
+            .await?
+            .get::<StackWire>("/v1/stack")
+            .await
+    };
+    let stack = match asked.await {
+        Ok(stack) => stack,
+        Err(refusal) => {
+            printer.problem(&words(refusal));
+            return ExitStatus::Failed;
+        }
+    };
+    match form {
+        Form::Json => printer.json(&stack),
+        Form::Text => tell_stack(&stack, printer),
+    }
+    if stack.verdict == "fail" {
+        ExitStatus::Unhealthy
+    } else {
+        ExitStatus::Done
+    }
+}
+
+fn tell_stack(stack: &StackWire, printer: &mut Printer) {
+    printer.line(&format!(
+        "{}: {} (stackwarden {})",
+        stack.project, stack.verdict, stack.version
+    ));
+    printer.line("");
+    let services: Vec<Vec<String>> = stack
+        .services
+        .iter()
+        .map(|it| {
+            vec![
+                it.name.clone(),
+                it.verdict.clone(),
+                it.reason.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    printer.table(&["SERVICE", "HEALTH", ""], &services);
+    printer.line("");
+    let databases: Vec<Vec<String>> = stack.databases.iter().map(database_row).collect();
+    printer.table(
+        &["DATABASE", "KEPT", "NEWEST", "STANDING", "NEXT"],
+        &databases,
+    );
+    for job in stack.jobs.iter().filter(|job| job.ended_at.is_none()) {
+        printer.line(&format!(
+            "\n{} {} {}: {}",
+            job.state, job.kind, job.id, job.subject
+        ));
+    }
+    if !stack.concerns.is_empty() {
+        printer.line("\nneeds attention:");
+        stack
+            .concerns
+            .iter()
+            .for_each(|concern| printer.line(&format!("  {concern}")));
+    }
+}
+
+fn database_row(database: &DatabaseWire) -> Vec<String> {
+    let newest = database.newest.as_ref();
+    let shown = |text: Option<&String>| text.cloned().unwrap_or_else(|| "-".to_owned());
+    vec![
+        format!("{}/{}", database.service, database.database),
+        database.kept.to_string(),
+        shown(newest.map(|backup| &backup.at)),
+        newest.map_or_else(
+            || "-".to_owned(),
+            |it| backup_row(it).pop().unwrap_or_default(),
+        ),
+        shown(database.next_run.as_ref()),
+    ]
+}
+
+/// `stackwarden config`.
+pub(super) fn config(
+    settings: &Settings,
+    notes: &[ConfigNote],
+    form: Form,
+    printer: &mut Printer,
+) -> ExitStatus {
+    match form {
+        Form::Json => {
+            let shown = settings.effective.iter().map(|setting| {
+                let value = serde_json::json!({
+                    "value": setting.value_shown, "origin": setting.origin.to_string(),
+                });
+                (setting.name.to_owned(), value)
+            });
+            printer.json(&shown.collect::<serde_json::Map<_, _>>());
+        }
+        Form::Text => {
+            let row = |setting: &crate::config::EffectiveSetting| {
+                let origin = setting.origin.to_string();
+                vec![setting.name.to_owned(), setting.value_shown.clone(), origin]
+            };
+            let rows: Vec<Vec<String>> = settings.effective.iter().map(row).collect();
+            printer.table(&["SETTING", "VALUE", "FROM"], &rows);
+        }
+    }
+    notes
+        .iter()
+        .for_each(|note| printer.problem(&note.to_string()));
+    ExitStatus::Done
+}

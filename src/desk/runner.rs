@@ -1,0 +1,296 @@
+//! Runs jobs: one backup job and one proof at a time, in the order they were asked for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::{Ended, Ledger};
+use super::{Inbox, Request};
+use crate::board::{Board, JobPicture, Picture};
+use crate::domain::id::JobId;
+use crate::domain::job::{
+    BackupScope, JobKind, JobPart, JobReport, JobRequest, JobState, Outcome, Submission,
+};
+use crate::job::backup::BackupPlan;
+use crate::job::{JobContext, Run, backup, verify};
+use crate::journal::Journal;
+use crate::observe::metrics::Metrics;
+
+/// Jobs that may wait; more than this means that something asks in a loop.
+const WAITING_JOBS: usize = 256;
+
+/// Where the desk writes what happens.
+#[derive(Debug, Clone)]
+pub struct Books {
+    /// The present.
+    pub board: Board,
+    /// The past.
+    pub journal: Journal,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Job {
+    id: JobId,
+    request: JobRequest,
+}
+
+/// The task behind the desk.
+#[derive(Debug)]
+pub struct Runner {
+    inbox: Inbox,
+    context: Arc<JobContext>,
+    ledger: Ledger,
+    waiting: VecDeque<Job>,
+    running: BTreeMap<JobKind, Job>,
+    tasks: JoinSet<Ended>,
+    task_kinds: BTreeMap<Id, JobKind>,
+    next: u64,
+}
+
+impl Runner {
+    /// Takes its place behind the door.
+    pub fn new(inbox: Inbox, context: Arc<JobContext>, books: Books) -> Self {
+        let ledger = Ledger::new(books, Arc::clone(&context));
+        Self {
+            inbox,
+            context,
+            ledger,
+            waiting: VecDeque::new(),
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            task_kinds: BTreeMap::new(),
+            next: 1,
+        }
+    }
+
+    /// Serves until `soft` is cancelled and the running jobs have reached their safe point.
+    ///
+    /// # Cancellation
+    /// Dropped, the running jobs are dropped with it; the next start tidies what they left.
+    pub async fn run(mut self, soft: CancellationToken) {
+        self.ledger.relist().await;
+        loop {
+            tokio::select! {
+                request = self.inbox.receiver.recv() => match request {
+                    Some(request) => self.answer(request),
+                    None => break,
+                },
+                Some(ended) = self.tasks.join_next_with_id() => self.finish(ended).await,
+                () = soft.cancelled() => break,
+            }
+            self.begin_next(&soft).await;
+        }
+        self.close().await;
+    }
+
+    async fn close(&mut self) {
+        self.inbox.receiver.close();
+        for job in std::mem::take(&mut self.waiting) {
+            let report = JobReport {
+                outcome: Outcome::Cancelled,
+                parts: Vec::new(),
+            };
+            self.ledger.job_ended(&job.id, report);
+        }
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.finish(ended).await;
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        let submission = self.admit(request.job);
+        // Who asked may have gone; the job stands all the same.
+        drop(request.answer.send(submission));
+    }
+
+    fn admit(&mut self, request: JobRequest) -> Submission {
+        let known = self.running.values().chain(&self.waiting);
+        if let Some(job) = known.into_iter().find(|job| covers(&job.request, &request)) {
+            return Submission::AlreadyRunning(job.id.clone());
+        }
+        if self.waiting.len() >= WAITING_JOBS {
+            return Submission::Full;
+        }
+        let id = JobId::new(format!(
+            "{}-{:x}{:04x}",
+            request.kind().as_str(),
+            std::process::id(),
+            self.next
+        ));
+        self.next += 1;
+        self.ledger.job_asked(JobPicture {
+            id: id.clone(),
+            kind: request.kind(),
+            subject: subject(&request),
+            asked_at: self.context.clock.now(),
+            state: JobState::Queued,
+        });
+        self.waiting.push_back(Job {
+            id: id.clone(),
+            request,
+        });
+        Submission::Accepted(id)
+    }
+
+    async fn begin_next(&mut self, soft: &CancellationToken) {
+        for kind in JobKind::ALL {
+            if self.running.contains_key(&kind) {
+                continue;
+            }
+            let Some(position) = self
+                .waiting
+                .iter()
+                .position(|job| job.request.kind() == kind)
+            else {
+                continue;
+            };
+            if let Some(job) = self.waiting.remove(position) {
+                self.begin(job, soft).await;
+            }
+        }
+    }
+
+    async fn begin(&mut self, job: Job, soft: &CancellationToken) {
+        let run = Run {
+            id: job.id.clone(),
+            stop: soft.child_token(),
+        };
+        self.ledger.job_began(&job.id);
+        let context = Arc::clone(&self.context);
+        let picture = self.ledger.picture();
+        let handle = match &job.request {
+            JobRequest::Backup { scope, reason } => match plan_backup(&picture, scope) {
+                Ok(plan) => {
+                    let reason = *reason;
+                    self.ledger.attempts(&plan);
+                    self.tasks.spawn(async move {
+                        Ended::Backup(backup::run(&context, &run, &plan, reason).await)
+                    })
+                }
+                Err(why) => {
+                    let part = failed_part(subject(&job.request), why);
+                    return self.ledger.job_ended(&job.id, JobReport::of(vec![part]));
+                }
+            },
+            JobRequest::Verify {
+                database,
+                id,
+                level,
+            } => {
+                let plan = verify::VerifyPlan {
+                    database: database.clone(),
+                    id: id.clone(),
+                    level: *level,
+                    server: picture
+                        .servers
+                        .get(&database.service)
+                        .map(|it| it.target.clone()),
+                };
+                self.tasks.spawn(async move {
+                    let outcome = verify::run(&context, &run, &plan).await;
+                    Ended::Verify(Box::new((plan, outcome)))
+                })
+            }
+        };
+        let kind = job.request.kind();
+        self.task_kinds.insert(handle.id(), kind);
+        self.running.insert(kind, job);
+    }
+
+    async fn finish(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+        let (task, ended) = match ended {
+            Ok((task, ended)) => (task, Ok(ended)),
+            Err(error) => (error.id(), Err(error.to_string())),
+        };
+        let kind = self.task_kinds.remove(&task);
+        let Some(job) = kind.and_then(|kind| self.running.remove(&kind)) else {
+            return;
+        };
+        let report = match ended {
+            Ok(ended) => self.ledger.close_books(&ended).await,
+            Err(why) => {
+                let why = format!("the job itself broke: {why}; please report this");
+                JobReport::of(vec![failed_part(subject(&job.request), why)])
+            }
+        };
+        self.ledger.job_ended(&job.id, report);
+    }
+}
+
+fn failed_part(subject: String, detail: String) -> JobPart {
+    JobPart {
+        subject,
+        outcome: Outcome::Failed,
+        backup: None,
+        detail,
+    }
+}
+
+/// Whether a known job already does what is asked for.
+fn covers(known: &JobRequest, asked: &JobRequest) -> bool {
+    match (known, asked) {
+        (JobRequest::Backup { scope: known, .. }, JobRequest::Backup { scope: asked, .. }) => {
+            match (known, asked) {
+                (BackupScope::Stack, _) => true,
+                (BackupScope::Databases(known), BackupScope::Databases(asked)) => {
+                    asked.is_subset(known)
+                }
+                (BackupScope::Databases(_), BackupScope::Stack) => false,
+            }
+        }
+        (JobRequest::Verify { id: known, .. }, JobRequest::Verify { id: asked, .. }) => {
+            known == asked
+        }
+        (JobRequest::Backup { .. }, JobRequest::Verify { .. })
+        | (JobRequest::Verify { .. }, JobRequest::Backup { .. }) => false,
+    }
+}
+
+fn subject(request: &JobRequest) -> String {
+    match request {
+        JobRequest::Backup {
+            scope: BackupScope::Stack,
+            ..
+        } => "all databases".to_owned(),
+        JobRequest::Backup {
+            scope: BackupScope::Databases(databases),
+            ..
+        } => {
+            let names: Vec<String> = databases.iter().map(ToString::to_string).collect();
+            names.join(", ")
+        }
+        JobRequest::Verify { database, id, .. } => format!("{database} {id}"),
+    }
+}
+
+/// Chooses the servers of a scope from what the board shows.
+fn plan_backup(picture: &Picture, scope: &BackupScope) -> Result<BackupPlan, String> {
+    let enabled = picture
+        .servers
+        .values()
+        .filter(|server| server.policy.enabled);
+    let servers: Vec<_> = enabled
+        .filter(|server| match scope {
+            BackupScope::Stack => true,
+            BackupScope::Databases(wanted) => wanted.iter().any(|it| it.service == server.service),
+        })
+        .map(|server| {
+            let known = server
+                .databases
+                .iter()
+                .map(|it| it.database.clone())
+                .collect();
+            backup::ServerPlan::new(server.target.clone(), &server.policy, known, scope)
+        })
+        .collect();
+    if servers.is_empty() {
+        let why = "no Postgres service of this project is known; if its image is a fork of postgres, \
+                   label the service stackwarden.backup: \"true\"";
+        return Err(why.to_owned());
+    }
+    Ok(BackupPlan { servers })
+}

@@ -1,0 +1,109 @@
+//! Which path is answered by whom.
+
+mod health;
+mod metrics;
+mod order;
+mod page;
+mod read;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use bytes::Bytes;
+
+use super::cached::Cached;
+use super::problem::{no_such_method, no_such_path};
+use super::{Api, Token, auth};
+use crate::board::Picture;
+use crate::domain::unit::Timestamp;
+
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// A whole answer that several requests may share.
+#[derive(Debug, Clone)]
+struct Answer {
+    status: StatusCode,
+    kind: &'static str,
+    body: Bytes,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let headers = [(CONTENT_TYPE, self.kind), (CACHE_CONTROL, "no-store")];
+        (self.status, headers, self.body).into_response()
+    }
+}
+
+/// What all doors share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    api: Api,
+    health: Cached<Answer>,
+    metrics: Cached<Answer>,
+    page: Cached<Answer>,
+}
+
+impl Shared {
+    pub(super) fn new(api: Api) -> Self {
+        Self {
+            api,
+            health: Cached::new(),
+            metrics: Cached::new(),
+            page: Cached::new(),
+        }
+    }
+
+    fn now(&self) -> (Arc<Picture>, Timestamp) {
+        (self.api.board.read(), self.api.clock.now())
+    }
+}
+
+pub(super) fn public(shared: Arc<Shared>) -> Router {
+    closed(open_paths()).with_state(shared)
+}
+
+pub(super) fn control(shared: Arc<Shared>, token: Token) -> Router {
+    let guard = middleware::from_fn_with_state(token, auth::require);
+    // The guard lies over the fallbacks too: without a token not even the list of paths can be probed.
+    let guarded = closed(guarded_paths()).layer(guard);
+    closed(open_paths().nest("/v1", guarded)).with_state(shared)
+}
+
+pub(super) fn trusted(shared: Arc<Shared>) -> Router {
+    closed(open_paths().nest("/v1", closed(guarded_paths()))).with_state(shared)
+}
+
+fn open_paths() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/", get(page::page))
+        .route("/health", get(health::health))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
+}
+
+fn guarded_paths() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/stack", get(read::stack))
+        .route("/databases", get(read::databases))
+        .route("/backups", get(read::backups).post(order::backup))
+        .route("/backups/{id}/verify", post(order::verify))
+        .route("/jobs", get(read::jobs))
+        .route("/jobs/{id}", get(read::job))
+        .route("/migrations", get(read::migrations))
+        .route("/checks", get(read::checks))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn(order::in_time))
+}
+
+/// Answers whatever is not a path or a method with a problem document.
+fn closed(router: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
+    router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+}

@@ -1,0 +1,217 @@
+//! The ordering half of `/v1`: what reaches the desk, and its answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::Shared;
+use super::read::database_ref;
+use crate::board::Picture;
+use crate::domain::backup::{Backup, Level, Reason};
+use crate::domain::id::{BackupId, DatabaseRef, JobId};
+use crate::domain::job::{BackupScope, JobRequest, Submission};
+use crate::http::problem::Problem;
+use crate::http::series::shown_series;
+use crate::http::wire::{AcceptedWire, BackupOrderWire};
+
+/// The desk answers from memory; more than this means it is stuck.
+const DESK_DEADLINE: Duration = Duration::from_secs(10);
+/// Longer than the desk may take, so that it is the body that did not come.
+const ORDER_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Ends a request whose body does not come.
+pub(super) async fn in_time(request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(ORDER_DEADLINE, next.run(request)).await;
+    answered.unwrap_or_else(|_elapsed| {
+        let detail = "the body did not arrive within 20 s; nothing was begun";
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+    })
+}
+
+/// Takes backups of everything, or of the databases the body names.
+pub(super) async fn backup(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = body.map_err(|wrong| Problem::new(wrong.status(), wrong.body_text()))?;
+    let (picture, _) = shared.now();
+    let scope = scope(&picture, read_order(&body)?)?;
+    let reason = Reason::Manual;
+    submit(&shared, JobRequest::Backup { scope, reason }).await
+}
+
+fn read_order(body: &Bytes) -> Result<BackupOrderWire, Problem> {
+    if body.trim_ascii().is_empty() {
+        return Ok(BackupOrderWire::default());
+    }
+    serde_json::from_slice(body).map_err(|wrong| {
+        Problem::bad_request(format!(
+            "the body is no order: {wrong}; send nothing, or {{\"databases\":[\"service/database\"]}}"
+        ))
+    })
+}
+
+fn scope(picture: &Picture, order: BackupOrderWire) -> Result<BackupScope, Problem> {
+    let Some(names) = order.databases else {
+        return Ok(BackupScope::Stack);
+    };
+    let wanted: BTreeSet<DatabaseRef> = names
+        .iter()
+        .map(|name| database_ref(name))
+        .collect::<Result<_, _>>()?;
+    if wanted.is_empty() {
+        let detail = "`databases` is empty; leave it out to back up everything";
+        return Err(Problem::bad_request(detail));
+    }
+    let known = known_databases(picture);
+    let unknown: Vec<String> = wanted
+        .difference(&known)
+        .map(|database| format!("{:?}", database.to_string()))
+        .collect();
+    if !unknown.is_empty() {
+        let detail = format!("no such database here: {}", unknown.join(", "));
+        let known = known.iter().map(ToString::to_string).collect();
+        return Err(Problem::not_found(detail).knowing(known));
+    }
+    Ok(BackupScope::Databases(wanted))
+}
+
+fn known_databases(picture: &Picture) -> BTreeSet<DatabaseRef> {
+    let series = shown_series(picture).into_iter();
+    series
+        .filter_map(|series| {
+            let database = series.content.database()?.clone();
+            Some(DatabaseRef::new(series.service, database))
+        })
+        .collect()
+}
+
+/// The query of `POST /v1/backups/{id}/verify`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerifyQuery {
+    level: Option<String>,
+    database: Option<String>,
+}
+
+/// Proves one backup.
+pub(super) async fn verify(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    query: Result<Query<VerifyQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let id = BackupId::parse(&id).map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
+    let only = query.database.as_deref().map(database_ref).transpose()?;
+    let (picture, _) = shared.now();
+    let database = database_of(&picture, &id, only.as_ref())?;
+    let level = match query.level {
+        Some(word) => Level::find(&word).ok_or_else(|| unknown_level(&word))?,
+        None => asked_level(&picture, &database),
+    };
+    let request = JobRequest::Verify {
+        database,
+        id,
+        level,
+    };
+    submit(&shared, request).await
+}
+
+fn unknown_level(word: &str) -> Problem {
+    let known = Level::ALL.iter().map(ToString::to_string).collect();
+    Problem::bad_request(format!("{word:?} is no level")).knowing(known)
+}
+
+fn asked_level(picture: &Picture, database: &DatabaseRef) -> Level {
+    let server = picture.servers.get(&database.service);
+    server.map_or(Level::Content, |server| server.policy.verify)
+}
+
+/// Two databases may have begun in the same second and drawn the same four digits.
+fn database_of(
+    picture: &Picture,
+    id: &BackupId,
+    only: Option<&DatabaseRef>,
+) -> Result<DatabaseRef, Problem> {
+    let is_it = |backup: &&Arc<Backup>| backup.manifest.id == *id;
+    let with_it = picture.series.iter();
+    let mut with_it = with_it.filter(|(_, state)| state.backups.iter().any(|it| is_it(&it)));
+    let series: Vec<_> = with_it.by_ref().map(|(series, _)| series).collect();
+    let owners: Vec<DatabaseRef> = series
+        .iter()
+        .filter_map(|series| {
+            let database = series.content.database()?.clone();
+            Some(DatabaseRef::new(series.service.clone(), database))
+        })
+        .filter(|owner| only.is_none_or(|only| only == owner))
+        .collect();
+    match owners.as_slice() {
+        [owner] => Ok(owner.clone()),
+        [] if only.is_none() && !series.is_empty() => Err(Problem::conflict(
+            "roles are proven together with a database; verify one of that server's backups",
+        )),
+        [] => Err(Problem::not_found(format!(
+            "there is no backup {id}; GET /v1/backups lists them"
+        ))),
+        several => {
+            let known = several.iter().map(ToString::to_string).collect();
+            let detail = format!("several databases have a backup {id}; add ?database=…");
+            Err(Problem::conflict(detail).knowing(known))
+        }
+    }
+}
+
+async fn submit(shared: &Shared, request: JobRequest) -> Result<Response, Problem> {
+    let submission = shared.api.desk.submit(request);
+    let submission = tokio::time::timeout(DESK_DEADLINE, submission).await;
+    let submission = submission.map_err(|_elapsed| {
+        Problem::unavailable(
+            "the desk does not answer; try again, then look at the log",
+            "60",
+        )
+    })?;
+    answer(&shared.api.board.read(), submission)
+}
+
+fn answer(picture: &Picture, submission: Submission) -> Result<Response, Problem> {
+    match submission {
+        Submission::Accepted(id) => Ok(accepted(picture, &id, "queued", Novelty::New)),
+        Submission::AlreadyRunning(id) => Ok(accepted(picture, &id, "running", Novelty::Known)),
+        Submission::Closing => Err(Problem::unavailable(
+            "stackwarden is stopping and takes nothing new; ask again after its restart",
+            "30",
+        )),
+        Submission::Full => Err(Problem::unavailable(
+            "too many jobs wait already; GET /v1/jobs shows them",
+            "60",
+        )),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Novelty {
+    New,
+    Known,
+}
+
+/// `state` is said while the board does not show the job yet.
+fn accepted(picture: &Picture, id: &JobId, state: &'static str, novelty: Novelty) -> Response {
+    let shown = picture.jobs.iter().find(|job| job.id == *id);
+    let wire = AcceptedWire {
+        job: id.to_string(),
+        state: shown.map_or(state, |job| job.state.as_str()).to_owned(),
+        already_running: novelty == Novelty::Known,
+    };
+    let location = [(LOCATION, format!("/v1/jobs/{id}"))];
+    (StatusCode::ACCEPTED, location, Json(wire)).into_response()
+}

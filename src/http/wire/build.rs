@@ -1,0 +1,291 @@
+//! From the picture to the wire; pure, and used by the CLI in place of a sidecar too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::SecondsFormat;
+
+use super::{
+    BackupWire, BackupsWire, CheckWire, ChecksWire, DatabaseWire, DatabasesWire, HealthChecksWire,
+    HealthWire, JobWire, JobsWire, MigrationWire, MigrationsWire, PartWire, ProofWire, ServiceWire,
+    StackWire, VerifiedWire,
+};
+use crate::board::{JobPicture, Pending, Picture, Reach, SeriesPicture};
+use crate::domain::backup::{Backup, Counted, Proof, Series, Standing};
+use crate::domain::health::{ServiceVerdict, Verdict, judge_stack};
+use crate::domain::id::{DatabaseRef, ServiceName};
+use crate::domain::job::{JobPart, JobState};
+use crate::domain::policy::Importance;
+use crate::domain::unit::Timestamp;
+use crate::http::series::shown_series;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything at a glance.
+pub fn stack(picture: &Picture, now: Timestamp) -> StackWire {
+    let verdicts = picture.service_verdicts(now);
+    let services = verdicts
+        .iter()
+        .map(|(name, verdict)| service(picture, name, verdict));
+    StackWire {
+        project: picture.project.to_string(),
+        verdict: picture.verdict(now).as_str().to_owned(),
+        version: VERSION.to_owned(),
+        started_at: time(picture.started_at),
+        at: time(now),
+        services: services.collect(),
+        databases: databases(picture, now).databases,
+        jobs: jobs(picture, now).jobs,
+        concerns: picture.concerns(),
+    }
+}
+
+fn service(picture: &Picture, name: &ServiceName, verdict: &ServiceVerdict) -> ServiceWire {
+    let container = picture.services.get(name).map(|it| &it.container);
+    let importance = match verdict.importance {
+        Importance::Required => "required",
+        Importance::Optional => "optional",
+    };
+    ServiceWire {
+        name: name.to_string(),
+        verdict: verdict.verdict.as_str().to_owned(),
+        importance: importance.to_owned(),
+        reason: verdict.reason.clone(),
+        image: container.map(|it| it.image.clone()).unwrap_or_default(),
+        restarts: container.map(|it| it.restarts).unwrap_or_default(),
+    }
+}
+
+/// Each database that is backed up, and how its backups stand.
+pub fn databases(picture: &Picture, now: Timestamp) -> DatabasesWire {
+    let series = shown_series(picture).into_iter();
+    let databases = series.filter_map(|series| database(picture, &series, now));
+    DatabasesWire {
+        databases: databases.collect(),
+    }
+}
+
+fn database(picture: &Picture, series: &Series, now: Timestamp) -> Option<DatabaseWire> {
+    let name = series.content.database()?;
+    let unknown = SeriesPicture::default();
+    let state = picture.series.get(series).unwrap_or(&unknown);
+    let server = picture.servers.get(&series.service);
+    let newest = state.backups.last();
+    let age = newest.map(|it| (now - it.manifest.snapshot_at).to_std().unwrap_or_default());
+    let verified = state.backups.iter().rev().find(|it| it.is_verified());
+    Some(DatabaseWire {
+        service: series.service.to_string(),
+        database: name.to_string(),
+        server: reach_word(server.map_or(&Reach::Unknown, |it| &it.reach)).to_owned(),
+        next_run: server.and_then(|it| it.next_run).map(time),
+        last_attempt: state.last_attempt.map(time),
+        last_error: state.last_error.clone(),
+        kept: state.backups.len(),
+        newest: newest.map(|it| backup(it)),
+        age_seconds: age.map(|it| it.as_secs()),
+        newest_verified: verified.map(|it| VerifiedWire {
+            id: it.manifest.id.to_string(),
+            at: time(it.manifest.snapshot_at),
+            level: it.level().map_or_else(String::new, |it| it.to_string()),
+        }),
+    })
+}
+
+/// Every complete backup, or those of one database.
+pub fn backups(picture: &Picture, only: Option<&DatabaseRef>) -> BackupsWire {
+    let is_wanted = |series: &Series| {
+        only.is_none_or(|only| {
+            series.service == only.service && series.content.database() == Some(&only.database)
+        })
+    };
+    let series = picture.series.iter().filter(|(it, _)| is_wanted(it));
+    let backups = series.flat_map(|(_, state)| state.backups.iter());
+    BackupsWire {
+        backups: backups.map(|it| backup(it)).collect(),
+    }
+}
+
+fn backup(backup: &Backup) -> BackupWire {
+    let manifest = &backup.manifest;
+    let standing = match backup.standing() {
+        Standing::Unproven => "unproven",
+        Standing::Proven(_) => "proven",
+        Standing::Refuted => "refuted",
+    };
+    let database = manifest.series.content.database();
+    BackupWire {
+        id: manifest.id.to_string(),
+        service: manifest.series.service.to_string(),
+        content: database.map_or("globals", |_| "database").to_owned(),
+        database: database.map(ToString::to_string),
+        at: time(manifest.snapshot_at),
+        reason: manifest.reason.as_str().to_owned(),
+        level: backup.level().map(|level| level.to_string()),
+        standing: standing.to_owned(),
+        size_bytes: manifest.stored_size.0,
+        sha256: manifest.stored_sha256.0.clone(),
+        file: manifest.file.clone(),
+        revision: manifest.revision.as_ref().map(ToString::to_string),
+        tables: match &manifest.counted {
+            Counted::Exact(census) => Some(census.tables.len()),
+            Counted::Summary { tables } => usize::try_from(*tables).ok(),
+            Counted::Absent(_) => None,
+        },
+        seconds: seconds(manifest.took),
+        restore_line: manifest.restore_line.clone(),
+        proof: backup.proofs.last().map(proof),
+    }
+}
+
+fn proof(proof: &Proof) -> ProofWire {
+    ProofWire {
+        at: time(proof.at),
+        destination: proof.destination.clone(),
+        level: proof.level.map(|level| level.to_string()),
+        seconds: seconds(proof.took),
+        restore_seconds: proof.restore_took.map(seconds),
+        reason: proof.reason.clone(),
+        differences: proof.differences.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Waiting, running and remembered jobs.
+pub fn jobs(picture: &Picture, now: Timestamp) -> JobsWire {
+    JobsWire {
+        jobs: picture.jobs.iter().map(|it| job(it, now)).collect(),
+    }
+}
+
+/// One job.
+pub fn job(job: &JobPicture, now: Timestamp) -> JobWire {
+    let mut wire = JobWire {
+        id: job.id.to_string(),
+        kind: job.kind.as_str().to_owned(),
+        subject: job.subject.clone(),
+        state: job.state.as_str().to_owned(),
+        asked_at: time(job.asked_at),
+        began_at: None,
+        ended_at: None,
+        seconds: None,
+        parts: Vec::new(),
+    };
+    match &job.state {
+        JobState::Queued => {}
+        JobState::Running { since } => {
+            wire.began_at = Some(time(*since));
+            wire.seconds = Some(seconds((now - since).to_std().unwrap_or_default()));
+        }
+        JobState::Ended { at, took, report } => {
+            wire.ended_at = Some(time(*at));
+            wire.seconds = Some(seconds(*took));
+            wire.parts = report.parts.iter().map(part).collect();
+        }
+    }
+    wire
+}
+
+fn part(part: &JobPart) -> PartWire {
+    PartWire {
+        subject: part.subject.clone(),
+        outcome: part.outcome.as_str().to_owned(),
+        backup: part.backup.as_ref().map(ToString::to_string),
+        detail: part.detail.clone(),
+    }
+}
+
+/// The last migration of each service.
+pub fn migrations(picture: &Picture) -> MigrationsWire {
+    let migrations = picture.migrations.iter();
+    let migrations = migrations.map(|(service, migration)| MigrationWire {
+        service: service.to_string(),
+        at: time(migration.at),
+        outcome: migration.outcome.clone(),
+        before: migration.before.clone(),
+        after: migration.after.clone(),
+        seconds: seconds(migration.took),
+        pending: match migration.pending {
+            Pending::Unknown => "unknown",
+            Pending::Nothing => "nothing",
+            Pending::Something => "something",
+        }
+        .to_owned(),
+    });
+    MigrationsWire {
+        migrations: migrations.collect(),
+    }
+}
+
+/// What is wrong with the configuration and with us.
+pub fn checks(picture: &Picture) -> ChecksWire {
+    ChecksWire {
+        problems: picture.problems.clone(),
+        concerns: picture.concerns(),
+    }
+}
+
+/// The verdict and numbers, nothing a stranger could use.
+pub fn health(picture: &Picture, now: Timestamp) -> HealthWire {
+    let verdicts = picture.service_verdicts(now);
+    let services = verdicts.values().map(|service| judge_stack([service]));
+    let shown = shown_series(picture);
+    let series = shown.iter().filter_map(|it| picture.series.get(it));
+    let problems = picture.problems.iter().map(|_| Verdict::Warn);
+    HealthWire {
+        status: picture.verdict(now).as_str().to_owned(),
+        release_id: VERSION.to_owned(),
+        checks: HealthChecksWire {
+            services: [check(services)],
+            databases: [check(picture.servers.values().map(|it| reach(&it.reach)))],
+            backups: [check(series.map(judge_series))],
+            docker: [check([reach(&picture.docker)])],
+            folder: [check([reach(&picture.folder)])],
+            configuration: [check(problems)],
+        },
+    }
+}
+
+fn judge_series(series: &SeriesPicture) -> Verdict {
+    let is_refuted = |backup: &Arc<Backup>| backup.standing() == Standing::Refuted;
+    if series.last_error.is_some() || series.backups.last().is_some_and(is_refuted) {
+        Verdict::Warn
+    } else {
+        Verdict::Pass
+    }
+}
+
+fn reach(reach: &Reach) -> Verdict {
+    match reach {
+        Reach::Reached => Verdict::Pass,
+        Reach::Unknown | Reach::Lost(_) => Verdict::Warn,
+    }
+}
+
+fn reach_word(reach: &Reach) -> &'static str {
+    match reach {
+        Reach::Reached => "reached",
+        Reach::Unknown => "unknown",
+        Reach::Lost(_) => "lost",
+    }
+}
+
+fn check(verdicts: impl IntoIterator<Item = Verdict>) -> CheckWire {
+    let verdicts: Vec<Verdict> = verdicts.into_iter().collect();
+    let of = |wanted| verdicts.iter().filter(|it| **it == wanted).count();
+    let worst = verdicts.iter().max().copied().unwrap_or(Verdict::Pass);
+    CheckWire {
+        status: worst.as_str().to_owned(),
+        pass: of(Verdict::Pass),
+        warn: of(Verdict::Warn),
+        fail: of(Verdict::Fail),
+    }
+}
+
+/// RFC 3339 in UTC, to the second.
+fn time(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// To the millisecond, so that bodies stay readable.
+fn seconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,60 @@
+//! Puts the manifest together.
+
+use std::time::Duration;
+
+use super::TakeRequest;
+use super::attempt::Dumped;
+use super::take::series;
+use crate::domain::backup::{Level, Manifest, Origin, Packing, Sha256Hex};
+use crate::job::JobContext;
+use crate::store::layout;
+
+/// The manifest of a dump that passed the archive check.
+pub(super) fn manifest(
+    context: &JobContext,
+    request: &TakeRequest,
+    dumped: &Dumped,
+    schema: Sha256Hex,
+    took: Duration,
+) -> Manifest {
+    let file = layout::stored_name(&dumped.id, dumped.packing);
+    Manifest {
+        id: dumped.id.clone(),
+        series: series(context, request),
+        reason: request.reason,
+        snapshot_at: dumped.began_at,
+        published_at: context.clock.now(),
+        snapshot_lsn: dumped.snapshot.lsn.clone(),
+        took,
+        restore_line: restore_line(&file, dumped.packing),
+        file,
+        stored_size: dumped.stored.size,
+        stored_sha256: dumped.stored.sha256.clone(),
+        packing: dumped.packing,
+        tool_version: dumped.tool_version.clone(),
+        writer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        origin: Origin {
+            system_identifier: dumped.server.system_identifier.clone(),
+            database_oid: dumped.database_oid,
+            server_version_number: dumped.server.version_number,
+            server_version: dumped.server.version.clone(),
+            image_id: request.target.image_id.to_string(),
+            image: request.target.image.clone(),
+        },
+        facts: Some(dumped.facts.clone()),
+        revision: dumped.revision.clone(),
+        schema_fingerprint: Some(schema),
+        counted: dumped.counted.clone(),
+        globals: request.globals.clone(),
+        level: Level::Archive,
+    }
+}
+
+/// The one line that restores the file with stock tools, as a superuser, into a server that lacks the database.
+pub(super) fn restore_line(file: &str, packing: Packing) -> String {
+    match packing {
+        Packing::InnerZstd | Packing::InnerGzip => format!("pg_restore -C -d postgres {file}"),
+        Packing::OuterZstd => format!("zstd -dc {file} | pg_restore -C -d postgres"),
+        Packing::PlainSql => format!("psql -d postgres -f {file}"),
+    }
+}

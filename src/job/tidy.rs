@@ -1,0 +1,94 @@
+//! Cleans what killed processes left: partial files, clones, scratch containers, dumps that still hold locks.
+//!
+//! What a living process works on is never touched: its files are locked, its containers carry the id of
+//! their maker, its Postgres sessions hold the database's advisory lock.
+
+use std::path::PathBuf;
+
+use tracing::{info, warn};
+
+use super::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, server};
+use crate::docker::DockerError;
+use crate::domain::failure::chain;
+use crate::domain::id::ContainerId;
+use crate::domain::roster::ServerTarget;
+use crate::store::StoreError;
+
+/// Removes partial files and dumps without manifest.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn files(context: &JobContext) -> Result<Vec<PathBuf>, StoreError> {
+    let removed = context.store.sweep()?;
+    for path in &removed {
+        info!(path = %path.display(), "leftover file removed");
+    }
+    Ok(removed)
+}
+
+/// Removes containers of ours whose maker does not live any more: this project's, and any scratch server,
+/// since its name is the host's one place for a proof.
+///
+/// # Errors
+/// When Docker cannot be asked.
+pub async fn containers(context: &JobContext) -> Result<(), DockerError> {
+    remove_orphans(context, |_name| true).await
+}
+
+/// The same for the container of one name.
+///
+/// # Errors
+/// When Docker cannot be asked.
+pub async fn containers_named(context: &JobContext, name: &str) -> Result<(), DockerError> {
+    remove_orphans(context, |known| known == name).await
+}
+
+async fn remove_orphans(
+    context: &JobContext,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<(), DockerError> {
+    for leftover in context.docker.find_by_label(&[(OWNED_LABEL, "")]).await? {
+        if !is_meant(&leftover.name) {
+            continue;
+        }
+        let maker = leftover
+            .labels
+            .get(MAKER_LABEL)
+            .map(|id| ContainerId::new(id.clone()));
+        if is_maker_alive(context, maker.as_ref()).await? {
+            continue;
+        }
+        info!(container = %leftover.name, "leftover container removed");
+        context.docker.remove(&leftover.id).await?;
+    }
+    Ok(())
+}
+
+/// At start nothing of this container's own making can be alive: it has only just begun.
+async fn is_maker_alive(
+    context: &JobContext,
+    maker: Option<&ContainerId>,
+) -> Result<bool, DockerError> {
+    let own = context.own.as_ref().map(|own| &own.id);
+    match maker {
+        None => Ok(false),
+        Some(maker) if Some(maker) == own => Ok(false),
+        Some(maker) => {
+            let found = context.docker.inspect(maker).await?;
+            Ok(found.is_some_and(|it| it.state == crate::domain::fleet::ContainerState::Running))
+        }
+    }
+}
+
+/// Ends dumps of this project that outlived their process, on one server.
+///
+/// A server that does not answer is named and left alone: its sessions end with it.
+pub async fn sessions(context: &JobContext, run: &Run, target: &ServerTarget) {
+    match server::end_leftovers(context, run, target).await {
+        Ok(0) => {}
+        Ok(ended) => info!(service = %target.service, sessions = ended, "leftover sessions ended"),
+        Err(error) => {
+            warn!(service = %target.service, error = %chain(&error), "could not look for leftover sessions");
+        }
+    }
+}

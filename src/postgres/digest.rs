@@ -1,0 +1,272 @@
+//! Digest v1: rows and content of a table, independent of the order of rows and columns.
+//!
+//! Pure statements, and their execution in batches. Each table runs in a savepoint that is rolled back,
+//! which gives its lock back at once: a digest never holds more than one batch's locks.
+//!
+//! Comparable only within one major version. Source of every rule: the protocol of proof.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::failure::PostgresError;
+use super::relation::{Carriage, Column, Hashing, LeafRelation};
+use super::session::{Answer, Session, Statement, parse_row};
+use crate::domain::comparison::{Digest, Rows, TableFacts};
+
+/// Tables in one round trip.
+const BATCH_TABLES: usize = 64;
+/// Pages in one round trip (64 MiB), so that progress is seen and a look after it comes soon.
+const BATCH_PAGES: i64 = 8_192;
+
+const SAVE: &str = "SAVEPOINT stackwarden";
+const GIVE_BACK: &str = "ROLLBACK TO SAVEPOINT stackwarden";
+
+/// The statement that counts and digests one table.
+///
+/// # Errors
+/// Why the table has no digest, when it has none.
+pub fn digest_statement(relation: &LeafRelation) -> Result<String, String> {
+    if relation.carriage == Carriage::Omitted {
+        return Err(omitted(relation));
+    }
+    let table = &relation.name;
+    if relation.columns.is_empty() {
+        return Ok(format!(
+            "SELECT pg_catalog.count(*) AS rows, '0'::pg_catalog.text AS digest FROM ONLY {table} AS q"
+        ));
+    }
+    let columns: Vec<String> = relation.columns.iter().map(expression).collect();
+    Ok(format!(
+        "SELECT pg_catalog.count(*) AS rows, {} AS digest FROM ONLY {table} AS q",
+        digest_of(&columns.join(", "))
+    ))
+}
+
+/// The digest of all rows of a FROM clause, given the columns of one row.
+///
+/// The outer hash is needed: a record's own hash is a linear combination, so its plain sum does not see
+/// values of one column exchanged between two rows.
+pub(super) fn digest_of(columns: &str) -> String {
+    format!(
+        "COALESCE(pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.hash_record_extended(\
+ROW({columns}), 0)::pg_catalog.text, 0)), 0)::pg_catalog.text"
+    )
+}
+
+fn expression(column: &Column) -> String {
+    let name = &column.name;
+    match column.hashing {
+        Hashing::Raw => format!("q.{name}"),
+        Hashing::Collated => format!("q.{name} COLLATE pg_catalog.\"C\""),
+        Hashing::Padded => {
+            format!("pg_catalog.textin(pg_catalog.bpcharout(q.{name})) COLLATE pg_catalog.\"C\"")
+        }
+        Hashing::Printed => format!("pg_catalog.format('%L', q.{name}) COLLATE pg_catalog.\"C\""),
+        Hashing::Cast => format!("q.{name}::pg_catalog.text COLLATE pg_catalog.\"C\""),
+    }
+}
+
+fn omitted(relation: &LeafRelation) -> String {
+    format!(
+        "pg_dump does not carry the rows of this table of extension {}",
+        relation.extension.as_deref().unwrap_or_default()
+    )
+}
+
+/// Facts of a table that could not be counted.
+pub fn unknown_facts(relation: &LeafRelation, why: &str) -> TableFacts {
+    TableFacts {
+        name: relation.name.clone(),
+        rows: Rows::Absent(why.to_owned()),
+        digest: Digest::Absent(why.to_owned()),
+        extension: relation.extension.clone(),
+    }
+}
+
+/// Cuts tables into round trips, in their order.
+pub fn batches(relations: &[LeafRelation]) -> Vec<&[LeafRelation]> {
+    let mut pages = 0;
+    let mut tables = 0;
+    relations
+        .chunk_by(|before, next| {
+            pages += before.pages.max(0);
+            tables += 1;
+            let full = tables >= BATCH_TABLES || pages + next.pages.max(0) > BATCH_PAGES;
+            if full {
+                pages = 0;
+                tables = 0;
+            }
+            !full
+        })
+        .collect()
+}
+
+/// Counts and digests one batch in a session whose transaction holds the snapshot.
+///
+/// A table that cannot be digested (no right, a row too large) is an [`Digest::Absent`] with its reason.
+/// Where the dump has ended before this batch, the caller looks at its files afterwards and replaces the
+/// facts of changed ones by [`unknown_facts`]. `deadline` is for the whole batch.
+///
+/// # Errors
+/// A lost session or a passed deadline.
+///
+/// # Cancellation
+/// Leaves the statement running on the server until the session is ended.
+pub async fn digest_batch(
+    session: &mut Session,
+    batch: &[LeafRelation],
+    deadline: Duration,
+) -> Result<Vec<TableFacts>, PostgresError> {
+    let plans: Vec<Result<String, String>> = batch.iter().map(digest_statement).collect();
+    let statements: Vec<Statement> = plans.iter().flatten().flat_map(guarded).collect();
+    let mut answers = session.batch(&statements, deadline).await?.into_iter();
+    let mut facts = Vec::with_capacity(batch.len());
+    for (relation, plan) in batch.iter().zip(plans) {
+        facts.push(match plan {
+            Err(why) => unknown_facts(relation, &why),
+            Ok(_) => facts_of(relation, guarded_answer(&mut answers)?)?,
+        });
+    }
+    Ok(facts)
+}
+
+/// Counts and digests many tables, batch after batch; `deadline` is for each batch.
+///
+/// # Errors
+/// As [`digest_batch`].
+pub async fn digest_tables(
+    session: &mut Session,
+    relations: &[LeafRelation],
+    deadline: Duration,
+) -> Result<Vec<TableFacts>, PostgresError> {
+    let mut facts = Vec::with_capacity(relations.len());
+    for batch in batches(relations) {
+        facts.extend(digest_batch(session, batch, deadline).await?);
+    }
+    Ok(facts)
+}
+
+/// A query inside its own savepoint.
+pub(super) fn guarded(sql: &String) -> [Statement; 3] {
+    [
+        Statement::Run(SAVE.to_owned()),
+        Statement::Rows(sql.clone()),
+        Statement::Run(GIVE_BACK.to_owned()),
+    ]
+}
+
+/// The answer to a [`guarded`] query; a savepoint that fails means there is no transaction at all.
+pub(super) fn guarded_answer(
+    answers: &mut impl Iterator<Item = Answer>,
+) -> Result<Answer, PostgresError> {
+    let missing = || PostgresError::answer("an answer is missing");
+    answers.next().ok_or_else(missing)??;
+    let answer = answers.next().ok_or_else(missing)?;
+    answers.next().ok_or_else(missing)??;
+    Ok(answer)
+}
+
+fn facts_of(relation: &LeafRelation, answer: Answer) -> Result<TableFacts, PostgresError> {
+    match answer {
+        Ok(rows) => {
+            let row = rows
+                .first()
+                .ok_or_else(|| PostgresError::answer("a digest without a row"))?;
+            let counted: Counted = parse_row(row)?;
+            Ok(counted.into_facts(&relation.name, relation.extension.clone()))
+        }
+        Err(error) => Ok(unknown_facts(relation, &error.to_string())),
+    }
+}
+
+/// One row of a digest statement.
+#[derive(Deserialize)]
+pub(super) struct Counted {
+    rows: u64,
+    digest: String,
+}
+
+impl Counted {
+    pub(super) fn into_facts(self, name: &str, extension: Option<String>) -> TableFacts {
+        TableFacts {
+            name: name.to_owned(),
+            rows: Rows::Exact(self.rows),
+            digest: Digest::V1(self.digest),
+            extension,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(pages: i64, columns: Vec<Column>) -> LeafRelation {
+        LeafRelation {
+            oid: 1,
+            file_node: 1,
+            name: "public.t".to_owned(),
+            pages,
+            columns,
+            extension: None,
+            carriage: Carriage::Carried,
+        }
+    }
+
+    fn column(name: &str, hashing: Hashing) -> Column {
+        Column {
+            name: name.to_owned(),
+            hashing,
+        }
+    }
+
+    #[test]
+    fn every_kind_of_column_enters_by_its_own_rule() {
+        let sql = digest_statement(&table(
+            0,
+            vec![
+                column("a", Hashing::Raw),
+                column("\"B\"", Hashing::Collated),
+                column("c", Hashing::Padded),
+                column("d", Hashing::Printed),
+                column("e", Hashing::Cast),
+            ],
+        ))
+        .unwrap();
+        assert!(sql.contains(
+            "ROW(q.a, q.\"B\" COLLATE pg_catalog.\"C\", \
+             pg_catalog.textin(pg_catalog.bpcharout(q.c)) COLLATE pg_catalog.\"C\", \
+             pg_catalog.format('%L', q.d) COLLATE pg_catalog.\"C\", \
+             q.e::pg_catalog.text COLLATE pg_catalog.\"C\")"
+        ));
+        assert!(sql.ends_with("FROM ONLY public.t AS q"), "{sql}");
+    }
+
+    #[test]
+    fn a_table_without_columns_is_counted() {
+        let sql = digest_statement(&table(0, Vec::new())).unwrap();
+        assert!(sql.contains("count(*)") && !sql.contains("ROW("), "{sql}");
+    }
+
+    #[test]
+    fn rows_that_are_not_dumped_get_no_digest_and_the_reason_names_the_extension() {
+        let mut relation = table(0, Vec::new());
+        relation.carriage = Carriage::Omitted;
+        relation.extension = Some("postgis".to_owned());
+        assert!(digest_statement(&relation).unwrap_err().contains("postgis"));
+    }
+
+    #[test]
+    fn batches_keep_every_table_once_and_big_tables_alone() {
+        let mut relations = vec![table(0, Vec::new()); 200];
+        relations.insert(10, table(1_000_000, Vec::new()));
+        let cut = batches(&relations);
+        assert_eq!(cut.iter().map(|batch| batch.len()).sum::<usize>(), 201);
+        assert!(cut.iter().all(|batch| batch.len() <= BATCH_TABLES));
+        assert!(
+            cut.iter()
+                .any(|batch| batch.len() == 1 && batch[0].pages == 1_000_000)
+        );
+    }
+}

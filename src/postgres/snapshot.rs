@@ -1,0 +1,84 @@
+//! The holding session: one exported snapshot that dump, counts and digests share.
+//!
+//! The session it lives in must stay open until the dump has imported the snapshot and the digests are
+//! done, and should end then, since it holds back vacuum.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::failure::PostgresError;
+use super::session::Session;
+use super::settings;
+use crate::domain::unit::Timestamp;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// An exported snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What `pg_dump --snapshot=` and `SET TRANSACTION SNAPSHOT` take.
+    pub name: String,
+    /// The server's clock when the snapshot was taken.
+    pub at: Timestamp,
+    /// Position in the write-ahead log.
+    pub lsn: Option<String>,
+}
+
+/// The snapshot as the server writes it; the domain's timestamp reads no JSON.
+#[derive(Deserialize)]
+struct Row {
+    name: String,
+    at: String,
+    lsn: Option<String>,
+}
+
+const EXPORT: &str = "\
+SELECT pg_catalog.pg_export_snapshot() AS name,
+  pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC',
+    'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS at,
+  CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+    ELSE pg_catalog.pg_current_wal_lsn() END AS lsn";
+
+/// Puts the session under the protocol's settings, begins its transaction and exports its snapshot.
+///
+/// # Errors
+/// As [`Session::row`]; the session is of no use then.
+///
+/// # Cancellation
+/// Dropping the session ends the transaction; the server keeps it until it notices.
+pub async fn begin_snapshot(session: &mut Session) -> Result<Snapshot, PostgresError> {
+    settings::apply(session).await?;
+    let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+    session.run(begin, DEADLINE).await?;
+    let row: Row = session.row(EXPORT, DEADLINE).await?;
+    let at = row
+        .at
+        .parse()
+        .map_err(|_not_a_time| PostgresError::answer(format!("time {:?}", row.at)))?;
+    Ok(Snapshot {
+        name: row.name,
+        at,
+        lsn: row.lsn,
+    })
+}
+
+/// Brings one more session under the settings and the exported snapshot.
+///
+/// # Errors
+/// As [`Session::run`], such as a snapshot whose holder is gone.
+pub async fn join_snapshot(session: &mut Session, name: &str) -> Result<(), PostgresError> {
+    settings::apply(session).await?;
+    let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+    session.run(begin, DEADLINE).await?;
+    let import = format!("SET TRANSACTION SNAPSHOT {}", super::quote::literal(name));
+    session.run(&import, DEADLINE).await
+}
+
+/// Ends the transaction, so that vacuum may go on.
+///
+/// # Errors
+/// As [`Session::run`]; the transaction ends with the session anyway.
+pub async fn end_snapshot(session: &mut Session) -> Result<(), PostgresError> {
+    session.run("ROLLBACK", DEADLINE).await
+}

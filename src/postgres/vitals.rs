@@ -1,0 +1,43 @@
+//! How a running server is, from one cheap query.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::failure::PostgresError;
+use super::session::Session;
+use crate::domain::health::ServerVitals;
+use crate::domain::unit::ByteCount;
+
+const DEADLINE: Duration = Duration::from_secs(15);
+
+const VITALS: &str = "\
+SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity
+    WHERE backend_type = 'client backend') AS connections,
+  pg_catalog.current_setting('max_connections')::pg_catalog.int8 AS max_connections,
+  (SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_database_size(oid)), 0)::pg_catalog.int8
+    FROM pg_catalog.pg_database WHERE datallowconn) AS size,
+  (SELECT COALESCE(pg_catalog.max(EXTRACT(EPOCH FROM
+      pg_catalog.clock_timestamp() - xact_start)), 0)::pg_catalog.int8
+    FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend') AS longest_transaction";
+
+/// Connections, size and the longest open transaction of a server.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn vitals(session: &mut Session) -> Result<ServerVitals, PostgresError> {
+    #[derive(Deserialize)]
+    struct Row {
+        connections: u64,
+        max_connections: u64,
+        size: u64,
+        longest_transaction: i64,
+    }
+    let row: Row = session.row(VITALS, DEADLINE).await?;
+    Ok(ServerVitals {
+        connections: row.connections,
+        max_connections: row.max_connections,
+        size: ByteCount(row.size),
+        longest_transaction_seconds: row.longest_transaction.max(0).unsigned_abs(),
+    })
+}

@@ -1,0 +1,214 @@
+//! The clock: wakes every second and asks which backups and proofs are due.
+//!
+//! The cron library only wakes us: its own zones go wrong at daylight saving, it forgets missed runs and
+//! runs overlapping ones. Due times come from [`crate::domain::schedule`] and from the last success.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::board::{Board, Picture, Reach, SeriesPicture, ServerPicture};
+use crate::clock::Clock;
+use crate::desk::Desk;
+use crate::domain::backup::{Content, Level, Reason, Series, Standing};
+use crate::domain::id::DatabaseRef;
+use crate::domain::job::{BackupScope, JobRequest, Submission};
+use crate::domain::schedule::due::{Due, History, is_due, newest_success};
+use crate::domain::unit::Timestamp;
+
+/// Every second; six fields, as the library wants them.
+const EVERY_SECOND: &str = "* * * * * *";
+
+/// Pauses between tries of a proof that could not be made: 5, 10, 20 and then every 40 minutes.
+const PROOF_PAUSE: TimeDelta = TimeDelta::minutes(5);
+
+/// The task that asks who is due.
+#[derive(Debug)]
+pub struct ScheduleTrigger {
+    /// Where requests go.
+    pub desk: Desk,
+    /// What is known.
+    pub board: Board,
+    /// Now.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl ScheduleTrigger {
+    /// Wakes and asks until `soft` is cancelled.
+    ///
+    /// # Errors
+    /// When the ticker cannot be started; nothing would ever be due then.
+    pub async fn run(self, soft: CancellationToken) -> Result<(), JobSchedulerError> {
+        let wake = Arc::new(Notify::new());
+        let mut scheduler = begin_ticking(&wake).await?;
+        loop {
+            tokio::select! {
+                () = wake.notified() => {}
+                () = soft.cancelled() => return scheduler.shutdown().await,
+            }
+            self.ask().await;
+        }
+    }
+
+    async fn ask(&self) {
+        let now = self.clock.now();
+        let picture = self.board.read();
+        if picture.folder != Reach::Reached {
+            return;
+        }
+        let due = due_backups(&picture, now);
+        for (reason, databases) in due.requests {
+            self.submit(JobRequest::Backup {
+                scope: BackupScope::Databases(databases),
+                reason,
+            })
+            .await;
+        }
+        if !due.next.is_empty() {
+            self.board.update(|picture| {
+                for (service, next) in due.next {
+                    if let Some(server) = picture.servers.get_mut(&service)
+                        && server.next_run != next
+                    {
+                        server.next_run = next;
+                    }
+                }
+            });
+        }
+        if let Some(request) = due_proof(&picture, now) {
+            self.submit(request).await;
+        }
+    }
+
+    async fn submit(&self, request: JobRequest) {
+        match self.desk.submit(request).await {
+            Submission::Accepted(_) | Submission::AlreadyRunning(_) | Submission::Closing => {}
+            Submission::Full => warn!("too many jobs wait; what is due is asked for again later"),
+        }
+    }
+}
+
+async fn begin_ticking(wake: &Arc<Notify>) -> Result<JobScheduler, JobSchedulerError> {
+    let scheduler = JobScheduler::new().await?;
+    let waker = Arc::clone(wake);
+    let tick = Job::new(EVERY_SECOND, move |_id, _scheduler| waker.notify_one())?;
+    scheduler.add(tick).await?;
+    scheduler.start().await?;
+    Ok(scheduler)
+}
+
+/// What is due now, and when each server's next backup is.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct DueBackups {
+    requests: Vec<(Reason, BTreeSet<DatabaseRef>)>,
+    next: Vec<(crate::domain::id::ServiceName, Option<Timestamp>)>,
+}
+
+fn due_backups(picture: &Picture, now: Timestamp) -> DueBackups {
+    let mut first = BTreeSet::new();
+    let mut scheduled = BTreeSet::new();
+    let mut due = DueBackups::default();
+    for server in picture
+        .servers
+        .values()
+        .filter(|server| server.policy.enabled)
+    {
+        let mut next = None;
+        for database in &server.databases {
+            match is_due(
+                &server.policy.schedule,
+                &history(picture, database, now),
+                now,
+            ) {
+                Due::Now(Reason::First) => drop(first.insert(database.clone())),
+                Due::Now(_) => drop(scheduled.insert(database.clone())),
+                Due::Later(at) => next = Some(next.map_or(at, |known: Timestamp| known.min(at))),
+            }
+        }
+        let next = next.or_else(|| server.policy.schedule.next_after(now));
+        if server.next_run != next {
+            due.next.push((server.service.clone(), next));
+        }
+    }
+    for (reason, databases) in [(Reason::First, first), (Reason::Schedule, scheduled)] {
+        if !databases.is_empty() {
+            due.requests.push((reason, databases));
+        }
+    }
+    due
+}
+
+fn series_of(picture: &Picture, database: &DatabaseRef) -> Series {
+    Series {
+        project: picture.project.clone(),
+        service: database.service.clone(),
+        content: Content::Database(database.database.clone()),
+    }
+}
+
+fn history(picture: &Picture, database: &DatabaseRef, now: Timestamp) -> History {
+    let Some(state) = picture.series.get(&series_of(picture, database)) else {
+        return History::default();
+    };
+    let taken = state
+        .backups
+        .iter()
+        .filter(|it| it.manifest.reason != Reason::PreRestore);
+    History {
+        last_success: newest_success(taken.map(|it| it.manifest.snapshot_at), now),
+        last_attempt: state.last_attempt,
+        failures: state.failures,
+    }
+}
+
+/// The next proof to make: the newest backup first, since that is the one people would restore.
+fn due_proof(picture: &Picture, now: Timestamp) -> Option<JobRequest> {
+    let mut newest: Option<(Timestamp, JobRequest)> = None;
+    for server in picture
+        .servers
+        .values()
+        .filter(|it| it.policy.verify >= Level::Restore)
+    {
+        for database in &server.databases {
+            let Some(state) = picture.series.get(&series_of(picture, database)) else {
+                continue;
+            };
+            let Some((at, request)) = due_proof_of(server, database, state, now) else {
+                continue;
+            };
+            if newest.as_ref().is_none_or(|(known, _)| at > *known) {
+                newest = Some((at, request));
+            }
+        }
+    }
+    newest.map(|(_, request)| request)
+}
+
+fn due_proof_of(
+    server: &ServerPicture,
+    database: &DatabaseRef,
+    state: &SeriesPicture,
+    now: Timestamp,
+) -> Option<(Timestamp, JobRequest)> {
+    if let Some((at, failures)) = state.proof_attempt
+        && now < at + PROOF_PAUSE * (1 << failures.saturating_sub(1).min(3))
+    {
+        return None;
+    }
+    let unproven = state
+        .backups
+        .iter()
+        .rev()
+        .find(|it| it.standing() == Standing::Unproven)?;
+    let request = JobRequest::Verify {
+        database: database.clone(),
+        id: unproven.manifest.id.clone(),
+        level: server.policy.verify,
+    };
+    Some((unproven.manifest.snapshot_at, request))
+}
