@@ -3,7 +3,7 @@
 //! Written by the desk and the triggers through [`Board::update`], read from a `watch`; readers never
 //! cause a call to Docker or Postgres. Rebuilt from Docker, manifests and the journal at start.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ pub struct ServerPicture {
     pub reach: Reach,
     /// Its databases that are backed up.
     pub databases: Vec<DatabaseRef>,
+    /// Those without a backup and without a table: there is nothing to lose in them yet.
+    pub empty: BTreeSet<DatabaseRef>,
     /// Essentials of the running server.
     pub vitals: Option<ServerVitals>,
 }
@@ -79,6 +81,7 @@ impl ServerPicture {
             next_run: None,
             reach: Reach::Unknown,
             databases: Vec::new(),
+            empty: BTreeSet::new(),
             vitals: None,
         }
     }

@@ -16,8 +16,6 @@ mod exec;
 mod fleet;
 mod image;
 mod lifetime;
-#[cfg(test)]
-mod live;
 mod log;
 mod own;
 mod scratch;
@@ -31,7 +29,9 @@ pub use clone::CloneRequest;
 pub use error::DockerError;
 pub use event::FleetHint;
 pub use exec::output::{ExecOutput, ExecReader, StderrHandle};
-pub use exec::{Exec, ExecEnd, ExecId, ExecRequest, ExecResult, ExecStdin, StdinMode};
+pub use exec::{
+    END_TRAILS_OUTPUT, Exec, ExecEnd, ExecId, ExecRequest, ExecResult, ExecStdin, StdinMode,
+};
 pub use image::ImageContent;
 pub use lifetime::{Exit, Leftover, LeftoverState, ServerContainer, Usage};
 pub use log::{LogLine, LogSource};

@@ -33,7 +33,7 @@ pub(super) async fn backups(
         }
     };
     if let Some(wanted) = database {
-        listed.retain(|backup| format!("{}/{}", backup.service, backup.content) == wanted);
+        listed.retain(|backup| series_of(backup) == wanted);
     }
     match form {
         Form::Json => printer.json(&listed),
@@ -55,6 +55,15 @@ fn words(refusal: Refusal) -> String {
     }
 }
 
+/// `service/database`, or `service/globals` for the roles.
+fn series_of(backup: &BackupWire) -> String {
+    format!(
+        "{}/{}",
+        backup.service,
+        backup.database.as_deref().unwrap_or("globals")
+    )
+}
+
 fn backup_row(backup: &BackupWire) -> Vec<String> {
     let standing = match (&backup.level, backup.standing.as_str()) {
         (Some(level), "proven") => format!("proven: {level}"),
@@ -63,7 +72,7 @@ fn backup_row(backup: &BackupWire) -> Vec<String> {
     };
     vec![
         backup.id.clone(),
-        format!("{}/{}", backup.service, backup.content),
+        series_of(backup),
         backup.at.clone(),
         ByteCount(backup.size_bytes).to_string(),
         backup.reason.clone(),

@@ -1,5 +1,5 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::*;
 
@@ -82,12 +82,15 @@ async fn a_silent_server_is_given_up_in_time() {
     let got = http_get(target.clone(), limits).await;
     assert!(matches!(got, Err(ClientError::TimedOut { .. })), "{got:?}");
     tcp_connect(target.address, LIMITS.timeout).await.unwrap();
-    drop(listener);
-    let refused = tcp_connect(target.address, LIMITS.timeout).await;
+    // A socket that is bound and does not listen keeps the port from everybody else.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let refused = tcp_connect(silent.local_addr().unwrap(), LIMITS.timeout).await;
     assert!(
         matches!(refused, Err(ClientError::Connect { .. })),
         "{refused:?}"
     );
+    drop(listener);
 }
 
 #[tokio::test]

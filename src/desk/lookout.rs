@@ -11,9 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::board::{Board, Picture, Reach, ServerPicture, ServicePicture};
+use crate::domain::backup::{Backup, Content, Reason, Series};
 use crate::domain::failure::chain;
 use crate::domain::health::{Answer, Reading};
-use crate::domain::id::{DatabaseRef, ServiceName};
+use crate::domain::id::{DatabaseName, DatabaseRef, ServiceName};
 use crate::domain::policy::ProbeTarget;
 use crate::domain::unit::ByteCount;
 use crate::job::{JobContext, Run, probe, server};
@@ -126,14 +127,12 @@ impl Lookout {
             .values()
             .filter(|server| server.policy.enabled)
         {
-            let seen = server::look(
-                &self.context,
-                &self.run,
-                &server.target,
-                &server.policy.databases,
-            )
-            .await;
-            all_answered &= seen.is_ok();
+            let may_be_empty = |database: &DatabaseName| !has_backup(picture, server, database);
+            let (target, selection) = (&server.target, &server.policy.databases);
+            let seen =
+                server::look(&self.context, &self.run, target, selection, may_be_empty).await;
+            // An empty database is looked at again soon: its first backup waits for its first table.
+            all_answered &= seen.as_ref().is_ok_and(|seen| seen.empty.is_empty());
             self.board.update(|picture| {
                 let Some(shown) = picture.servers.get_mut(&server.service) else {
                     return;
@@ -222,6 +221,19 @@ fn note_answer(picture: &mut Picture, name: &ServiceName, mut reading: Reading) 
         Answer::Bad(_) => before.saturating_add(1),
     };
     service.reading = Some(reading);
+}
+
+fn has_backup(picture: &Picture, server: &ServerPicture, database: &DatabaseName) -> bool {
+    let series = Series {
+        project: picture.project.clone(),
+        service: server.service.clone(),
+        content: Content::Database(database.clone()),
+    };
+    let regular = |backup: &Arc<Backup>| backup.manifest.reason != Reason::PreMigration;
+    picture
+        .series
+        .get(&series)
+        .is_some_and(|state| state.backups.iter().any(regular))
 }
 
 fn note_server(shown: &mut ServerPicture, seen: server::Seen) {

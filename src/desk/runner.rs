@@ -48,12 +48,16 @@ pub struct Runner {
     running: BTreeMap<JobKind, Job>,
     tasks: JoinSet<Ended>,
     task_kinds: BTreeMap<Id, JobKind>,
+    /// Second of our start: process ids and counters repeat in a container, and a killed process's sessions
+    /// must not look like ours.
+    begun: i64,
     next: u64,
 }
 
 impl Runner {
     /// Takes its place behind the door.
     pub fn new(inbox: Inbox, context: Arc<JobContext>, books: Books) -> Self {
+        let begun = context.clock.now().timestamp();
         let ledger = Ledger::new(books, Arc::clone(&context));
         Self {
             inbox,
@@ -63,6 +67,7 @@ impl Runner {
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_kinds: BTreeMap::new(),
+            begun,
             next: 1,
         }
     }

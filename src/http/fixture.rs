@@ -13,15 +13,16 @@ use tokio_util::sync::CancellationToken;
 use super::{Api, Doors, Token, listen_tcp};
 use crate::board::{
     Board, JobPicture, MigrationPicture, MigrationRuns, Pending, Picture, Reach, SeriesPicture,
-    ServerPicture, ServerVitals, ServicePicture,
+    ServerPicture, ServicePicture,
 };
 use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::domain::backup::{
     Backup, Content, Counted, Level, Manifest, Origin, Packing, Proof, Reason, Series, Sha256Hex,
 };
+use crate::domain::database::find_server;
 use crate::domain::fleet::{Container, ContainerState, DockerHealth, Environment};
-use crate::domain::health::{Answer, Reading};
+use crate::domain::health::{Answer, Reading, ServerVitals};
 use crate::domain::id::{
     BackupId, ContainerId, DatabaseName, DatabaseRef, ImageId, JobId, ProjectName, ServiceName,
 };
@@ -29,7 +30,8 @@ use crate::domain::job::{JobKind, JobState};
 use crate::domain::policy::{
     BackupPolicy, DatabaseSelection, HealthPolicy, Importance, KeepPolicy, ProbeTarget,
 };
-use crate::domain::schedule::Schedule;
+use crate::domain::roster::ServerTarget;
+use crate::domain::schedule::{Schedule, Zone};
 use crate::domain::unit::{ByteCount, Timestamp};
 use crate::lifecycle::Lifecycle;
 use crate::observe::metrics::{Metrics, Objectives};
@@ -54,12 +56,11 @@ pub(super) fn board() -> Board {
     Board::new(Picture::new(ProjectName::new("shop"), at(NOW - 100)))
 }
 
-fn schedule() -> Schedule {
-    Schedule
-}
-
-fn desk() -> Desk {
-    Desk
+/// A desk behind which nobody works any more.
+fn closed_desk() -> Desk {
+    let (desk, inbox) = Desk::open();
+    drop(inbox);
+    desk
 }
 
 pub(super) fn series(content: Content) -> Series {
@@ -103,7 +104,7 @@ pub(super) fn backup(content: Content, second: i64, digit: u8) -> Backup {
             facts: None,
             revision: None,
             schema_fingerprint: None,
-            counted: Counted::Exact(Vec::new()),
+            counted: Counted::Summary { tables: 3 },
             globals: None,
             level: Level::Archive,
             restore_line: "pg_restore …".into(),
@@ -165,10 +166,12 @@ pub(super) fn service(name: &str, state: ContainerState) -> ServicePicture {
 fn server() -> ServerPicture {
     let service = ServiceName::new("postgres");
     let database = |name| DatabaseRef::new(service.clone(), DatabaseName::new(name));
+    let container = self::service("postgres", ContainerState::Running).container;
     ServerPicture {
+        target: ServerTarget::new(find_server(&container).unwrap(), &container),
         policy: BackupPolicy {
             enabled: true,
-            schedule: schedule(),
+            schedule: Schedule::parse("0 2 * * *", Zone::parse("UTC").unwrap()).unwrap(),
             databases: DatabaseSelection::Named(BTreeSet::new()),
             keep: KeepPolicy {
                 within: None,
@@ -215,7 +218,7 @@ pub(super) fn well() -> Board {
             let state = SeriesPicture {
                 backups: backups.into_iter().map(Arc::new).collect(),
                 last_attempt: Some(at(NOW - 601)),
-                last_error: None,
+                ..SeriesPicture::default()
             };
             picture.series.insert(series(content), state);
         }
@@ -253,7 +256,7 @@ pub(super) fn api(board: &Board, life: &Lifecycle) -> Api {
     };
     Api {
         board: board.clone(),
-        desk: desk(),
+        desk: closed_desk(),
         clock: Arc::new(Noon),
         metrics: Arc::new(Metrics::new(objectives).unwrap()),
         readiness: life.readiness(),

@@ -12,7 +12,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use bytes::Bytes;
 
@@ -70,8 +70,11 @@ pub(super) fn public(shared: Arc<Shared>) -> Router {
 pub(super) fn control(shared: Arc<Shared>, token: Token) -> Router {
     let guard = middleware::from_fn_with_state(token, auth::require);
     // The guard lies over the fallbacks too: without a token not even the list of paths can be probed.
-    let guarded = closed(guarded_paths()).layer(guard);
-    closed(open_paths().nest("/v1", guarded)).with_state(shared)
+    let guarded = closed(guarded_paths()).layer(guard.clone());
+    let paths = open_paths().nest("/v1", guarded);
+    // Nesting leaves out this one spelling.
+    let paths = paths.route("/v1/", any(no_such_path).layer(guard));
+    closed(paths).with_state(shared)
 }
 
 pub(super) fn trusted(shared: Arc<Shared>) -> Router {

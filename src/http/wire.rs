@@ -7,6 +7,7 @@ mod build;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use build::configuration_problems;
 pub use build::{backups, checks, databases, health, job, jobs, migrations, stack};
 
 /// `GET /v1/stack`, and what `status` and the page show.
@@ -127,7 +128,7 @@ pub struct BackupWire {
     /// The migration revision in it.
     pub revision: Option<String>,
     /// How many tables were counted at its snapshot, when they were.
-    pub tables: Option<usize>,
+    pub tables: Option<u64>,
     /// How long dump and archive check took.
     pub seconds: f64,
     /// The line that restores it with stock tools.

@@ -317,11 +317,15 @@ pub async fn connect_maintenance(
 pub struct Seen {
     /// The databases that are backed up.
     pub databases: Vec<DatabaseName>,
+    /// Those of the suspected ones that hold no table.
+    pub empty: Vec<DatabaseName>,
     /// Essentials.
     pub vitals: ServerVitals,
 }
 
-/// Looks which databases are to be backed up, and how the server is.
+/// Looks which databases are to be backed up, which of them is empty, and how the server is.
+///
+/// Only databases that `may_be_empty` says so of are looked into: it costs a session each.
 ///
 /// # Errors
 /// When the server does not answer.
@@ -330,12 +334,24 @@ pub async fn look(
     run: &Run,
     target: &ServerTarget,
     selection: &DatabaseSelection,
+    may_be_empty: impl Fn(&DatabaseName) -> bool,
 ) -> Result<Seen, ServerError> {
     let mut connected = connect_maintenance(context, run, target).await?;
     let databases = choose(context, run, target, selection, &mut connected).await?;
     let vitals = crate::postgres::vitals::vitals(&mut connected.session).await;
     let vitals = vitals.map_err(|source| connected.error(source))?;
-    Ok(Seen { databases, vitals })
+    let mut empty = Vec::new();
+    for database in databases.iter().filter(|it| may_be_empty(it)) {
+        // One that cannot be asked is not called empty: its backup then says what is wrong.
+        if let Ok(false) = holds_tables(context, run, target, database).await {
+            empty.push(database.clone());
+        }
+    }
+    Ok(Seen {
+        databases,
+        empty,
+        vitals,
+    })
 }
 
 /// The databases of a selection that are there: `*` leaves out templates, and `postgres` without tables.

@@ -22,6 +22,9 @@ use line::Lines;
 /// Beginnings of the targets that stay at INFO or quieter.
 const FLOOR: [&str; 5] = ["bollard", "hyper", "tokio_postgres", "aws", "rustls"];
 
+/// A library that tells of every tick at INFO what nobody has to know.
+const CHATTY: &str = "tokio_cron_scheduler";
+
 /// What a line looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -132,7 +135,9 @@ impl Logging {
 }
 
 fn floor() -> Targets {
-    let everything = Targets::new().with_default(LevelFilter::TRACE);
+    let everything = Targets::new()
+        .with_default(LevelFilter::TRACE)
+        .with_target(CHATTY, LevelFilter::WARN);
     FLOOR.into_iter().fold(everything, |targets, name| {
         targets.with_target(name, LevelFilter::INFO)
     })

@@ -125,6 +125,8 @@ fn due_backups(picture: &Picture, now: Timestamp) -> DueBackups {
                 &history(picture, database, now),
                 now,
             ) {
+                // Without a table there is nothing to lose; the schedule takes it all the same.
+                Due::Now(Reason::First) if server.empty.contains(database) => {}
                 Due::Now(Reason::First) => drop(first.insert(database.clone())),
                 Due::Now(_) => drop(scheduled.insert(database.clone())),
                 Due::Later(at) => next = Some(next.map_or(at, |known: Timestamp| known.min(at))),

@@ -18,6 +18,7 @@ use crate::domain::id::{BackupId, ServiceName};
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::unit::Timestamp;
 use crate::http::series::shown_series;
+use crate::http::wire::configuration_problems;
 use crate::observe::metrics::{self, Scrape, count, database_label, seconds};
 
 /// The only destination there is.
@@ -72,7 +73,7 @@ fn put_stack(scrape: &mut Scrape<'_>, picture: &Picture, now: Timestamp) {
         let value = f64::from(state == verdict);
         scrape.put(&metrics::STACK_HEALTH, [state.as_str()], value);
     }
-    let problems = count(picture.problems.len() as u64);
+    let problems = count(configuration_problems(picture).count() as u64);
     scrape.put(&metrics::CONFIG_ERRORS, [], problems);
     for kind in JobKind::ALL {
         let jobs = picture.jobs.iter().filter(|job| job.kind == kind);

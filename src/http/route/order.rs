@@ -143,10 +143,10 @@ fn database_of(
     id: &BackupId,
     only: Option<&DatabaseRef>,
 ) -> Result<DatabaseRef, Problem> {
-    let is_it = |backup: &&Arc<Backup>| backup.manifest.id == *id;
+    let is_it = |backup: &Arc<Backup>| backup.manifest.id == *id;
     let with_it = picture.series.iter();
-    let mut with_it = with_it.filter(|(_, state)| state.backups.iter().any(|it| is_it(&it)));
-    let series: Vec<_> = with_it.by_ref().map(|(series, _)| series).collect();
+    let with_it = with_it.filter(|(_, state)| state.backups.iter().any(is_it));
+    let series: Vec<_> = with_it.map(|(series, _)| series).collect();
     let owners: Vec<DatabaseRef> = series
         .iter()
         .filter_map(|series| {
@@ -214,4 +214,84 @@ fn accepted(picture: &Picture, id: &JobId, state: &'static str, novelty: Novelty
     };
     let location = [(LOCATION, format!("/v1/jobs/{id}"))];
     (StatusCode::ACCEPTED, location, Json(wire)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::super::super::fixture;
+    use super::*;
+    use crate::domain::backup::Content;
+    use crate::domain::id::{DatabaseName, ServiceName};
+
+    async fn told(submission: Submission) -> (StatusCode, Option<String>, serde_json::Value) {
+        let response = answer(&fixture::well().read(), submission).into_response();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let location = parts.headers.get(LOCATION);
+        (
+            parts.status,
+            location.map(|it| it.to_str().unwrap().to_owned()),
+            serde_json::from_slice(&bytes).unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_second_caller_gets_the_running_job() {
+        let (status, location, body) = told(Submission::AlreadyRunning(JobId::new("j7"))).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        assert_eq!(location.as_deref(), Some("/v1/jobs/j7"));
+        let wanted = serde_json::json!({"job": "j7", "state": "running", "already_running": true});
+        assert_eq!(body, wanted);
+    }
+
+    #[tokio::test]
+    async fn a_new_job_is_named_before_the_board_shows_it() {
+        let (status, location, body) = told(Submission::Accepted(JobId::new("j8"))).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        assert_eq!(location.as_deref(), Some("/v1/jobs/j8"));
+        let wanted = serde_json::json!({"job": "j8", "state": "queued", "already_running": false});
+        assert_eq!(body, wanted);
+    }
+
+    #[test]
+    fn an_order_names_everything_or_known_databases() {
+        let picture = fixture::well().read();
+        let read = |body: &'static str| read_order(&Bytes::from_static(body.as_bytes()));
+        let everything = scope(&picture, read(" \n").unwrap()).unwrap();
+        assert_eq!(everything, BackupScope::Stack);
+        let twice = r#"{"databases":["postgres/app","postgres/app"]}"#;
+        let one = scope(&picture, read(twice).unwrap()).unwrap();
+        let app = DatabaseRef::new(ServiceName::new("postgres"), DatabaseName::new("app"));
+        assert_eq!(one, BackupScope::Databases(BTreeSet::from([app])));
+        let roles = r#"{"databases":["postgres/globals"]}"#;
+        assert!(scope(&picture, read(roles).unwrap()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_desk_that_takes_nothing_says_when_to_come_back() {
+        for submission in [Submission::Closing, Submission::Full] {
+            let refused = answer(&fixture::well().read(), submission.clone()).unwrap_err();
+            let response = refused.into_response();
+            assert!(response.headers().contains_key("retry-after"));
+            assert_eq!(told(submission).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+
+    #[test]
+    fn one_id_in_two_databases_has_to_be_told_apart() {
+        let board = fixture::well();
+        let twin = Content::Database(DatabaseName::new("never"));
+        let backup = Arc::new(fixture::backup(twin.clone(), fixture::NOW - 600, 2));
+        let id = backup.manifest.id.clone();
+        board.update(|picture| {
+            let state = picture.series.entry(fixture::series(twin)).or_default();
+            state.backups.push(backup);
+        });
+        let picture = board.read();
+        assert!(database_of(&picture, &id, None).is_err());
+        let only = DatabaseRef::new(ServiceName::new("postgres"), DatabaseName::new("never"));
+        assert_eq!(database_of(&picture, &id, Some(&only)).unwrap(), only);
+    }
 }

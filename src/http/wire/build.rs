@@ -127,8 +127,8 @@ fn backup(backup: &Backup) -> BackupWire {
         file: manifest.file.clone(),
         revision: manifest.revision.as_ref().map(ToString::to_string),
         tables: match &manifest.counted {
-            Counted::Exact(census) => Some(census.tables.len()),
-            Counted::Summary { tables } => usize::try_from(*tables).ok(),
+            Counted::Exact(census) => Some(census.tables.len() as u64),
+            Counted::Summary { tables } => Some(*tables),
             Counted::Absent(_) => None,
         },
         seconds: seconds(manifest.took),
@@ -215,10 +215,15 @@ pub fn migrations(picture: &Picture) -> MigrationsWire {
     }
 }
 
+/// What is wrong with variables and labels.
+pub(in crate::http) fn configuration_problems(picture: &Picture) -> impl Iterator<Item = &String> {
+    picture.problems.iter().chain(&picture.label_problems)
+}
+
 /// What is wrong with the configuration and with us.
 pub fn checks(picture: &Picture) -> ChecksWire {
     ChecksWire {
-        problems: picture.problems.clone(),
+        problems: configuration_problems(picture).cloned().collect(),
         concerns: picture.concerns(),
     }
 }
@@ -229,7 +234,9 @@ pub fn health(picture: &Picture, now: Timestamp) -> HealthWire {
     let services = verdicts.values().map(|service| judge_stack([service]));
     let shown = shown_series(picture);
     let series = shown.iter().filter_map(|it| picture.series.get(it));
-    let problems = picture.problems.iter().map(|_| Verdict::Warn);
+    let configuration = configuration_problems(picture).map(|_| Verdict::Warn);
+    let unreadable = picture.folder_problems.iter().map(|_| Verdict::Warn);
+    let folder = unreadable.chain([reach(&picture.folder)]);
     HealthWire {
         status: picture.verdict(now).as_str().to_owned(),
         release_id: VERSION.to_owned(),
@@ -238,8 +245,8 @@ pub fn health(picture: &Picture, now: Timestamp) -> HealthWire {
             databases: [check(picture.servers.values().map(|it| reach(&it.reach)))],
             backups: [check(series.map(judge_series))],
             docker: [check([reach(&picture.docker)])],
-            folder: [check([reach(&picture.folder)])],
-            configuration: [check(problems)],
+            folder: [check(folder)],
+            configuration: [check(configuration)],
         },
     }
 }

@@ -1,12 +1,10 @@
 //! Level `archive`: what the disk gives back is what was written, and pg_restore decodes all of it.
 
-use std::time::Duration;
-
 use tokio::io::AsyncWriteExt;
 
 use super::attempt::Dumped;
 use super::{BackupError, TakeRequest};
-use crate::docker::{Exec, ExecOutput, StdinMode};
+use crate::docker::{END_TRAILS_OUTPUT, Exec, ExecOutput, StdinMode};
 use crate::domain::backup::{Packing, Sha256Hex};
 use crate::domain::fingerprint::SchemaText;
 use crate::job::server;
@@ -15,8 +13,6 @@ use crate::postgres::{CommandSpec, classify_stderr, dump};
 use crate::store::StoreError;
 use crate::store::read_back::ReadBack;
 
-/// How long the engine may take to say how a program ended.
-const END: Duration = Duration::from_secs(60);
 /// A schema text larger than this is not kept (12 000 tables have about 10 MB).
 const SCHEMA_LIMIT: usize = 256 * 1024 * 1024;
 
@@ -90,9 +86,17 @@ async fn feed(
         }
         drop(stdin.shutdown().await);
     };
-    let ((), stdout) = tokio::join!(write, collect(context, &mut output));
-    let stdout = stdout?;
-    let end = context.docker.exec_end(&id, END).await;
+    let stdout = {
+        let collected = collect(context, &mut output);
+        tokio::pin!(write, collected);
+        // A program that ends without reading everything leaves a writer hanging on some engines: the end of
+        // the output decides, never the end of the input.
+        tokio::select! {
+            stdout = &mut collected => stdout?,
+            () = &mut write => collected.await?,
+        }
+    };
+    let end = context.docker.exec_end(&id, END_TRAILS_OUTPUT).await;
     let end = end.map_err(|source| BackupError::Stream {
         program: "pg_restore",
         source,

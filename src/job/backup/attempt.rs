@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::take::{new_id, series};
 use super::{BackupError, TakeRequest};
-use crate::docker::{Exec, ExecOutput, StdinMode};
+use crate::docker::{END_TRAILS_OUTPUT, Exec, ExecOutput, ExecRequest, StdinMode};
 use crate::domain::backup::{Census, Counted, DatabaseFacts, Packing};
 use crate::domain::comparison::{Digest, Rows, TableFacts};
 use crate::domain::failure::chain;
@@ -16,7 +16,7 @@ use crate::domain::unit::Timestamp;
 use crate::job::server::{self, Connected, QUESTION, ServerError};
 use crate::job::{JobContext, Run};
 use crate::postgres::catalog::{self, Rights, ServerFacts};
-use crate::postgres::dump::{self, DumpRequest, PipeCode};
+use crate::postgres::dump::{self, DumpRequest};
 use crate::postgres::relation::{self, LeafRelation, slipped};
 use crate::postgres::snapshot::{self, Snapshot};
 use crate::postgres::{
@@ -25,8 +25,6 @@ use crate::postgres::{
 };
 use crate::store::staged::{StagedFile, StoredFile};
 
-/// How long the engine may take to say how a program ended.
-const END: Duration = Duration::from_secs(30);
 /// How long pg_dump waits for a table that somebody holds exclusively.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// One batch of digests: a single huge table may take hours on a slow disk.
@@ -117,14 +115,7 @@ async fn dump(
         &mut opening.watcher,
     );
     let pump = async {
-        let stored = pump(
-            context,
-            exec,
-            staged,
-            tools.packing,
-            Look { watcher, relations },
-        )
-        .await?;
+        let stored = pump(context, exec, staged, Look { watcher, relations }).await?;
         Ok::<_, BackupError>((stored, done.load(Ordering::Acquire)))
     };
     let count = count(&counting, holder, relations, &done);
@@ -230,10 +221,13 @@ async fn pump(
     context: &JobContext,
     exec: Exec,
     mut staged: StagedFile,
-    packing: Packing,
     mut look: Look<'_>,
 ) -> Result<StoredFile, BackupError> {
-    let Exec { id, mut output, .. } = exec;
+    let Exec {
+        id,
+        stdin,
+        mut output,
+    } = exec;
     let mut looked = false;
     while let Some(chunk) = next_chunk(context, &mut output).await? {
         if !looked {
@@ -245,31 +239,32 @@ async fn pump(
         }
         staged.write(chunk).await?;
     }
-    let end = context.docker.exec_end(&id, END).await;
+    let end = context.docker.exec_end(&id, END_TRAILS_OUTPUT).await;
     let end = end.map_err(|source| BackupError::Stream {
         program: "pg_dump",
         source,
     })?;
     let said = output.stderr().text();
-    judge_dump(packing, end.code, &said)?;
+    // Held until here: with it the program would have ended.
+    drop(stdin);
+    if !end.is_success() {
+        let source = classify_stderr("pg_dump", &said);
+        return Err(BackupError::Program {
+            program: "pg_dump",
+            code: end.code,
+            source,
+        });
+    }
     Ok(staged.finish().await?)
 }
 
-/// Both codes of a pipe have to be 0; a shell tells only the last one by itself.
-fn judge_dump(packing: Packing, code: i64, said: &str) -> Result<(), BackupError> {
-    let piped = dump::is_piped(packing);
-    let (program, code) = match dump::parse_pipe_code(said) {
-        PipeCode::Ended(0) if piped && code == 0 => return Ok(()),
-        _ if !piped && code == 0 => return Ok(()),
-        PipeCode::Ended(0) if piped => ("zstd", code),
-        PipeCode::Ended(dump_code) if piped => ("pg_dump", i64::from(dump_code)),
-        PipeCode::Ended(_) | PipeCode::Unknown => ("pg_dump", code),
-    };
-    Err(BackupError::Program {
-        program,
-        code,
-        source: classify_stderr(program, said),
-    })
+/// A dump ends with our connection: a killed sidecar leaves no pg_dump with its locks behind. Through a
+/// filter, code 0 means that both ended with 0.
+fn tie(request: ExecRequest, packing: Packing) -> ExecRequest {
+    match dump::dump_filter(packing) {
+        Some(filter) => request.tied_to_connection_through(&filter),
+        None => request.tied_to_connection(),
+    }
 }
 
 async fn next_chunk(

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::domain::unit::ByteCount;
-use crate::http::wire::{BackupWire, DatabaseWire, JobWire, ServiceWire, StackWire};
+use crate::http::wire::{BackupWire, DatabaseWire, JobWire, ServiceWire, StackWire, VerifiedWire};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -74,10 +74,10 @@ fn write_database(out: &mut Formatter<'_>, database: &DatabaseWire) -> fmt::Resu
             let age = database.age_seconds.map(Age);
             let size = ByteCount(newest.size_bytes);
             write!(out, "<td>{}<td>{}<td>", When(&newest.at), OrDash(age))?;
-            write_level(out, newest)?;
+            write_level(out, newest, database.newest_verified.as_ref())?;
             write!(out, "<td>{size}")?;
         }
-        None => write!(out, "<td colspan=\"4\">{} none yet", Badge("fail"))?,
+        None => out.write_str("<td colspan=\"4\"><span class=\"badge fail\">none yet</span>")?,
     }
     let next = database.next_run.as_deref().map(When);
     write!(out, "<td>{}<td>{}</tr>", database.kept, OrDash(next))?;
@@ -92,22 +92,31 @@ fn write_database(out: &mut Formatter<'_>, database: &DatabaseWire) -> fmt::Resu
     Ok(())
 }
 
-fn write_level(out: &mut Formatter<'_>, backup: &BackupWire) -> fmt::Result {
-    let level = backup.level.as_deref().unwrap_or("none");
-    let verdict = match backup.standing.as_str() {
+fn write_level(
+    out: &mut Formatter<'_>,
+    newest: &BackupWire,
+    verified: Option<&VerifiedWire>,
+) -> fmt::Result {
+    let verdict = match newest.standing.as_str() {
         "proven" => "pass",
         "refuted" => "fail",
         _ => "warn",
     };
-    let level = Text(level);
-    let standing = Text(&backup.standing);
+    let level = Text(newest.level.as_deref().unwrap_or_default());
+    let standing = Text(&newest.standing);
     write!(
         out,
         "<span class=\"badge {verdict}\">{standing}</span> {level}"
     )?;
-    let first = backup.proof.as_ref().and_then(|it| it.differences.first());
-    match first {
-        Some(difference) => write!(out, "<br>{}", Text(difference)),
+    let first = newest.proof.as_ref().and_then(|it| it.differences.first());
+    if let Some(difference) = first {
+        write!(out, "<br>{}", Text(difference))?;
+    }
+    match verified.filter(|it| it.id != newest.id) {
+        Some(verified) => {
+            let (level, at) = (Text(&verified.level), When(&verified.at));
+            write!(out, "<br>last proven ({level}): {at}")
+        }
         None => Ok(()),
     }
 }
