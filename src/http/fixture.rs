@@ -186,6 +186,7 @@ fn server() -> ServerPicture {
         next_run: Some(at(NOW + 3_600)),
         reach: Reach::Reached,
         databases: vec![database("app"), database("never")],
+        empty: BTreeSet::new(),
         vitals: Some(ServerVitals {
             connections: 3,
             max_connections: 100,
