@@ -22,14 +22,14 @@ use super::{JobContext, Run};
 use crate::docker::DockerError;
 use crate::domain::backup::{Content, Manifest, Reason, Series};
 use crate::domain::failure::chain;
-use crate::domain::id::{BackupId, DatabaseName, ProjectName};
+use crate::domain::id::{DatabaseName, ProjectName};
 use crate::domain::job::{BackupScope, Outcome};
 use crate::domain::policy::{BackupPolicy, DatabaseSelection, KeepPolicy};
 use crate::domain::roster::ServerTarget;
 use crate::postgres::PostgresError;
 use crate::store::StoreError;
 
-pub use globals::take as take_globals;
+pub use globals::RunGlobals;
 pub use take::{Locking, take_database};
 
 /// What a backup job does.
@@ -269,21 +269,19 @@ async fn back_up_server(
             return;
         }
     };
-    let globals = globals::take(context, run, &server.target, reason).await;
-    let globals_id = globals.as_ref().ok().map(|taken| taken.manifest.id.clone());
-    outcome.parts.push(finish(
-        server.series(&context.project, Content::Globals),
-        globals.map_err(describe),
-    ));
+    let mut globals = RunGlobals::default();
     for database in databases {
         let request = TakeRequest {
             target: server.target.clone(),
             database: database.clone(),
             reason,
-            globals: globals_id.clone(),
         };
-        let taken = take_database(context, run, &request, Locking::Take).await;
+        let taken = take_database(context, run, &request, Locking::Take, &mut globals).await;
         let series = server.series(&context.project, Content::Database(database));
+        outcome.parts.push(finish(series, taken.map_err(describe)));
+    }
+    for taken in globals.into_outcomes() {
+        let series = server.series(&context.project, Content::Globals);
         outcome.parts.push(finish(series, taken.map_err(describe)));
     }
 }
@@ -318,8 +316,6 @@ pub struct TakeRequest {
     pub database: DatabaseName,
     /// Why.
     pub reason: Reason,
-    /// The roles it restores on top of.
-    pub globals: Option<BackupId>,
 }
 
 /// What was taken.

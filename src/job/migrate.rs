@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::backup::{BackupError, Locking, TakeRequest, take_database};
+use super::backup::{BackupError, Locking, RunGlobals, TakeRequest, take_database};
 use super::server::{self, DatabaseLock, ServerError};
 use super::{JobContext, Run};
 use crate::docker::DockerError;
@@ -326,9 +326,13 @@ async fn back_up(
         target: plan.target.clone(),
         database: plan.database.database.clone(),
         reason: Reason::PreMigration,
-        globals: take_globals(context, run, plan).await,
     };
-    let taken = take_database(context, run, &request, Locking::Held(lock)).await;
+    let mut globals = RunGlobals::default();
+    let taken = take_database(context, run, &request, Locking::Held(lock), &mut globals).await;
+    // Without the roles a backup still serves to take the schema back, so their failure only warns.
+    for error in globals.into_outcomes().into_iter().filter_map(Result::err) {
+        warn!(service = %service, error = %chain(&error), "the roles could not be backed up");
+    }
     let taken = taken.map_err(|source| MigrateError::Backup {
         service: service.clone(),
         source,
@@ -338,21 +342,6 @@ async fn back_up(
         took_ms = taken.manifest.took.as_millis(), "backup taken before the migration"
     );
     Ok(())
-}
-
-/// The roles; without them a backup still serves a rollback of the schema, so a failure only warns.
-async fn take_globals(
-    context: &JobContext,
-    run: &Run,
-    plan: &MigrationPlan,
-) -> Option<crate::domain::id::BackupId> {
-    match super::backup::take_globals(context, run, &plan.target, Reason::PreMigration).await {
-        Ok(taken) => Some(taken.manifest.id),
-        Err(error) => {
-            warn!(service = %plan.container.service, error = %chain(&error), "the roles could not be backed up");
-            None
-        }
-    }
 }
 
 async fn find_serving(

@@ -1,1 +1,16 @@
-//! Written below.
+//! End to end: real Compose stacks on the real Docker Engine, driven from outside as their owners drive them.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "in a test a broken expectation is the answer, and its words belong on the screen"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests choose the image under test by the environment"
+)]
+
+mod harness;
+
+mod first_backup;

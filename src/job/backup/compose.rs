@@ -6,16 +6,26 @@ use super::TakeRequest;
 use super::attempt::Dumped;
 use super::take::series;
 use crate::domain::backup::{Level, Manifest, Origin, Packing, Sha256Hex};
+use crate::domain::id::BackupId;
 use crate::job::JobContext;
 use crate::store::layout;
+
+/// What the archive check and the roles add to a dump.
+pub(super) struct Checked {
+    /// Hash of the normalised schema text.
+    pub(super) schema: Sha256Hex,
+    /// The roles it restores on top of.
+    pub(super) globals: Option<BackupId>,
+    /// From the lock to now.
+    pub(super) took: Duration,
+}
 
 /// The manifest of a dump that passed the archive check.
 pub(super) fn manifest(
     context: &JobContext,
     request: &TakeRequest,
     dumped: &Dumped,
-    schema: Sha256Hex,
-    took: Duration,
+    checked: Checked,
 ) -> Manifest {
     let file = layout::stored_name(&dumped.id, dumped.packing);
     Manifest {
@@ -25,7 +35,7 @@ pub(super) fn manifest(
         snapshot_at: dumped.began_at,
         published_at: context.clock.now(),
         snapshot_lsn: dumped.snapshot.lsn.clone(),
-        took,
+        took: checked.took,
         restore_line: restore_line(&file, dumped.packing),
         file,
         stored_size: dumped.stored.size,
@@ -43,9 +53,9 @@ pub(super) fn manifest(
         },
         facts: Some(dumped.facts.clone()),
         revision: dumped.revision.clone(),
-        schema_fingerprint: Some(schema),
+        schema_fingerprint: Some(checked.schema),
         counted: dumped.counted.clone(),
-        globals: request.globals.clone(),
+        globals: checked.globals,
         level: Level::Archive,
     }
 }

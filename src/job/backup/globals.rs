@@ -10,6 +10,7 @@ use super::take::new_id;
 use super::{BackupError, Stages, Taken};
 use crate::docker::StdinMode;
 use crate::domain::backup::{Content, Counted, Level, Manifest, Origin, Packing, Reason, Series};
+use crate::domain::id::BackupId;
 use crate::domain::roster::ServerTarget;
 use crate::job::server;
 use crate::job::{JobContext, Run};
@@ -21,33 +22,108 @@ use crate::store::read_back::ReadBack;
 /// Roles are few; a server that needs longer is waiting for something.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Takes and publishes the roles, their settings and tablespaces of a server.
+/// The roles backed up in one run of a job.
 ///
-/// # Errors
-/// When pg_dumpall fails or its text holds no role, or the folder refuses.
-pub async fn take(
+/// They are read after each dump, so that every role a dump names is among them: a migration, or anybody,
+/// may create one at any time. Unchanged roles are published once a run.
+#[derive(Debug, Default)]
+pub struct RunGlobals {
+    newest: Option<(String, BackupId)>,
+    outcomes: Vec<Result<Taken, BackupError>>,
+}
+
+impl RunGlobals {
+    /// The backup of the roles as they are now; `None` when they cannot be backed up.
+    pub(super) async fn ensure(
+        &mut self,
+        context: &JobContext,
+        run: &Run,
+        target: &ServerTarget,
+        reason: Reason,
+    ) -> Option<BackupId> {
+        let known = self.newest.take();
+        match take(context, run, target, reason, known).await {
+            Ok((text, Take::Known(id))) => {
+                self.newest = Some((text, id.clone()));
+                Some(id)
+            }
+            Ok((text, Take::New(taken))) => {
+                let id = taken.manifest.id.clone();
+                self.newest = Some((text, id.clone()));
+                self.outcomes.push(Ok(*taken));
+                Some(id)
+            }
+            Err(error) => {
+                self.outcomes.push(Err(error));
+                None
+            }
+        }
+    }
+
+    /// What was published, or the first failure where nothing was.
+    pub fn into_outcomes(self) -> Vec<Result<Taken, BackupError>> {
+        let any_good = self.outcomes.iter().any(Result::is_ok);
+        let mut told = false;
+        let keep = |outcome: &Result<Taken, BackupError>| {
+            let first_failure =
+                outcome.is_err() && !any_good && !std::mem::replace(&mut told, true);
+            outcome.is_ok() || first_failure
+        };
+        self.outcomes.into_iter().filter(keep).collect()
+    }
+}
+
+enum Take {
+    Known(BackupId),
+    New(Box<Taken>),
+}
+
+async fn take(
     context: &JobContext,
     run: &Run,
     target: &ServerTarget,
     reason: Reason,
-) -> Result<Taken, BackupError> {
+    known: Option<(String, BackupId)>,
+) -> Result<(String, Take), BackupError> {
+    let work = async {
+        let begun = Instant::now();
+        let sql = read(context, run, target).await?;
+        let text = lasting(&sql);
+        match known {
+            Some((before, id)) if before == text => Ok((text, Take::Known(id))),
+            _ => {
+                let taken = publish(context, run, target, Dump { sql, reason, begun }).await?;
+                Ok((text, Take::New(Box::new(taken))))
+            }
+        }
+    };
     tokio::select! {
-        taken = take_now(context, run, target, reason) => taken,
+        taken = work => taken,
         () = run.stop.cancelled() => Err(BackupError::Cancelled),
     }
 }
 
-async fn take_now(
+/// The text without what changes from one dump to the next: psql's restriction key is random.
+fn lasting(sql: &str) -> String {
+    let changing =
+        |line: &&str| line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
+    sql.lines()
+        .filter(|line| !changing(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+struct Dump {
+    sql: String,
+    reason: Reason,
+    begun: Instant,
+}
+
+async fn read(
     context: &JobContext,
     run: &Run,
     target: &ServerTarget,
-    reason: Reason,
-) -> Result<Taken, BackupError> {
-    let begun = Instant::now();
-    let began_at = context.clock.now();
-    let mut connected = server::connect_maintenance(context, run, target).await?;
-    let facts = catalog::server_facts(&mut connected.session).await;
-    let facts = facts.map_err(|source| connected.error(source))?;
+) -> Result<String, BackupError> {
     let login = server::login(context, target).await?;
     let application = ApplicationName::build(&context.project, run.id.as_str());
     let asked = server::request(
@@ -67,6 +143,20 @@ async fn take_now(
             source,
         });
     }
+    Ok(ran.stdout)
+}
+
+async fn publish(
+    context: &JobContext,
+    run: &Run,
+    target: &ServerTarget,
+    dump: Dump,
+) -> Result<Taken, BackupError> {
+    let Dump { sql, reason, begun } = dump;
+    let began_at = context.clock.now();
+    let mut connected = server::connect_maintenance(context, run, target).await?;
+    let facts = catalog::server_facts(&mut connected.session).await;
+    let facts = facts.map_err(|source| connected.error(source))?;
     let dumped = begun.elapsed();
     let series = Series {
         project: context.project.clone(),
@@ -75,7 +165,7 @@ async fn take_now(
     };
     let id = new_id(began_at)?;
     let mut staged = context.store.begin(&series, &id, Packing::PlainSql)?;
-    staged.write(Bytes::from(ran.stdout)).await?;
+    staged.write(Bytes::from(sql)).await?;
     let stored = staged.finish().await?;
     if ReadBack::open(&stored.path)?.finish().await? != stored.sha256 {
         let path = stored.path.clone();

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::attempt::{self, Dumped};
-use super::{BackupError, Stages, TakeRequest, Taken, archive_check, compose};
+use super::{BackupError, RunGlobals, Stages, TakeRequest, Taken, archive_check, compose};
 use crate::domain::backup::{Content, Level, Series};
 use crate::domain::id::BackupId;
 use crate::domain::unit::Timestamp;
@@ -34,6 +34,7 @@ pub async fn take_database(
     run: &Run,
     request: &TakeRequest,
     locking: Locking<'_>,
+    globals: &mut RunGlobals,
 ) -> Result<Taken, BackupError> {
     let mut own = None;
     let lock = match locking {
@@ -55,7 +56,15 @@ pub async fn take_database(
         }
     };
     let archived_at = Instant::now();
-    let manifest = compose::manifest(context, request, &dumped, schema, begun.elapsed());
+    let roles = globals
+        .ensure(context, run, &request.target, request.reason)
+        .await;
+    let checked = compose::Checked {
+        schema,
+        globals: roles,
+        took: begun.elapsed(),
+    };
+    let manifest = compose::manifest(context, request, &dumped, checked);
     context.store.publish(dumped.stored, &manifest)?;
     let stages = Stages {
         dump: dumped_at - begun,

@@ -1,0 +1,67 @@
+//! Arguments, help and the health check.
+
+use insta::assert_snapshot;
+
+use crate::program::stackwarden;
+
+#[test]
+fn help_lists_every_command() {
+    let ended = stackwarden(&["--help"]).run();
+    assert_eq!(ended.code, 0, "{}", ended.everything());
+    assert_eq!(ended.errors, "");
+    assert_snapshot!(ended.output, @"");
+}
+
+#[test]
+fn help_of_a_command_tells_its_arguments() {
+    let ended = stackwarden(&["verify", "--help"]).run();
+    assert_eq!(ended.code, 0, "{}", ended.everything());
+    assert_snapshot!(ended.output, @"");
+}
+
+#[test]
+fn the_version_is_one_line() {
+    let ended = stackwarden(&["--version"]).run();
+    assert_eq!(ended.code, 0, "{}", ended.everything());
+    assert_eq!(ended.output, concat!("stackwarden ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn mistakes_in_the_arguments_are_usage_errors_with_a_hint() {
+    let cases: [(&[&str], &str); 7] = [
+        (&[], "Usage: stackwarden"),
+        (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
+        (&["bakcup"], "'backup'"),
+        (&["status", "--jsn"], "'--json'"),
+        (&["verify"], "<BACKUP>"),
+        (&["gate", "now"], "unexpected argument 'now'"),
+        (&["verify", "latest", "--level"], "--level <LEVEL>"),
+    ];
+    for (arguments, part) in cases {
+        let ended = stackwarden(arguments).run();
+        assert_eq!(ended.code, 2, "{arguments:?}: {}", ended.everything());
+        assert_eq!(ended.output, "", "{arguments:?}");
+        assert!(ended.errors.contains(part), "{arguments:?}: {}", ended.errors);
+    }
+}
+
+#[test]
+fn a_database_is_named_with_its_service() {
+    for word in ["app", "postgres/", "/app"] {
+        let ended = stackwarden(&["backup", word]).run();
+        assert_eq!(ended.code, 2, "{}", ended.everything());
+        assert_eq!(
+            ended.errors,
+            format!("stackwarden: {word:?} names no database; write service/database, such as postgres/app\n")
+        );
+    }
+}
+
+#[test]
+fn outside_a_sidecar_the_health_check_is_always_well() {
+    let ended = stackwarden(&["healthcheck"]).run();
+    assert_eq!(ended.everything(), "code 0\n");
+    // Even where the settings are wrong: they are the process's, not its own.
+    let ended = stackwarden(&["healthcheck"]).with("TZ", "Europe/Pari").run();
+    assert_eq!(ended.everything(), "code 0\n");
+}

@@ -1,0 +1,143 @@
+//! Variables: what they mean, where they come from, and every mistake at once.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::program::{Ended, stackwarden};
+
+const TOKEN: &str = "a-token-nobody-may-read-0123456789";
+
+#[test]
+fn config_shows_every_setting_and_its_origin() {
+    let program = stackwarden(&["config"])
+        .without("STACKWARDEN_BACKUP_DIR")
+        .without("STACKWARDEN_CONTROL")
+        .with("TZ", "Europe/Paris")
+        .with("STACKWARDEN_TOKEN", TOKEN)
+        .with("STACKWARDEN_RPO", "");
+    let ended = program.run();
+    assert_eq!((ended.code, ended.errors.as_str()), (0, ""));
+    assert_snapshot!(ended.output, @"");
+}
+
+#[test]
+fn config_for_programs_is_json() {
+    let program = stackwarden(&["config", "--json"])
+        .without("STACKWARDEN_BACKUP_DIR")
+        .without("STACKWARDEN_CONTROL")
+        .with("STACKWARDEN_TOKEN", TOKEN)
+        .with("DOCKER_HOST", "tcp://socket-proxy");
+    let ended = program.run();
+    assert_eq!((ended.code, ended.errors.as_str()), (0, ""));
+    assert_snapshot!(ended.output, @"");
+    let shown: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(shown["STACKWARDEN_TOKEN"]["value"], "***");
+}
+
+#[test]
+fn a_secret_may_come_from_a_file() {
+    let program = stackwarden(&["config", "--json"]);
+    let path = program.folder().join("token");
+    fs::write(&path, format!("{TOKEN}\n")).unwrap();
+    let ended = program
+        .with("STACKWARDEN_TOKEN_FILE", path.to_str().unwrap())
+        .run();
+    assert_eq!(ended.code, 0, "{}", ended.everything());
+    let shown: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    let setting = &shown["STACKWARDEN_TOKEN"];
+    assert_eq!(setting["value"], "***");
+    assert_eq!(setting["origin"], format!("file {}", path.display()));
+    assert!(!ended.everything().contains(TOKEN));
+}
+
+#[test]
+fn files_of_secrets_that_cannot_serve_are_named() {
+    let cases = [
+        ("missing", None, "cannot read "),
+        ("empty", Some("\n"), " is empty; write the value into it"),
+        ("short", Some("hunter2"), "openssl rand -hex 32"),
+    ];
+    for (name, content, part) in cases {
+        let program = stackwarden(&["config"]);
+        let path = program.folder().join(name);
+        content.map(|text| fs::write(&path, text)).transpose().unwrap();
+        let ended = program
+            .with("STACKWARDEN_TOKEN_FILE", path.to_str().unwrap())
+            .run();
+        assert_mistakes(&ended, &[part]);
+        assert!(!ended.errors.contains("hunter2"), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn a_secret_given_twice_is_a_mistake() {
+    let ended = stackwarden(&["config"])
+        .with("STACKWARDEN_TOKEN", TOKEN)
+        .with("STACKWARDEN_TOKEN_FILE", "/run/secrets/token")
+        .run();
+    assert_mistakes(&ended, &["STACKWARDEN_TOKEN: STACKWARDEN_TOKEN_FILE is set too; keep one of both"]);
+    assert!(!ended.errors.contains(TOKEN));
+}
+
+#[test]
+fn each_mistake_says_what_to_write_instead() {
+    let cases = [
+        ("STACKWARDEN_TOKN", "x", "did you mean STACKWARDEN_TOKEN?"),
+        ("STACKWARDEN_COLOUR_OF_THE_PAGE", "x", "see docs/reference/variables.md"),
+        ("TZ", "Europe/Pari", "did you mean Europe/Paris?"),
+        ("STACKWARDEN_BACKUP_SCHEDULE", "61 * * * *", "write a number from 0 to 59"),
+        ("STACKWARDEN_BACKUP_SCHEDULE", "0 0 31 2 *", "never happens"),
+        ("STACKWARDEN_BACKUP_KEEP", "7d", "such as within=7d,weekly=4,monthly=12"),
+        ("STACKWARDEN_BACKUP_DIR", "backups", "write one that begins with /"),
+        ("STACKWARDEN_LISTEN", "9180", "write ADDRESS:PORT"),
+        ("STACKWARDEN_LOG", "verbose", "write error, warn, info"),
+        ("STACKWARDEN_LOG_FORMAT", "yaml", "json"),
+        ("STACKWARDEN_RPO", "1 day", "24h"),
+        ("STACKWARDEN_TOKEN", "hunter2", "openssl rand -hex 32"),
+        ("DOCKER_HOST", "ssh://box", "tcp://socket-proxy:2375"),
+    ];
+    // Every command refuses, whatever it would do.
+    for (name, value, part) in cases {
+        let ended = stackwarden(&["backups"]).with(name, value).run();
+        assert_mistakes(&ended, &[part]);
+        assert!(ended.errors.contains(&format!("{name}: ")), "{}", ended.errors);
+        assert!(!ended.errors.contains("hunter2"), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn several_mistakes_are_shown_together() {
+    let ended = stackwarden(&["run"])
+        .with("STACKWARDEN_TOKN", TOKEN)
+        .with("TZ", "Europe/Pari")
+        .with("STACKWARDEN_BACKUP_SCHEDULE", "61 * * * *")
+        .with("STACKWARDEN_BACKUP_KEEP", "7d")
+        .with("STACKWARDEN_VERIFY", "content")
+        .run();
+    assert_eq!(ended.code, 2, "{}", ended.everything());
+    assert_eq!(ended.output, "");
+    assert_snapshot!(ended.errors, @"");
+}
+
+#[test]
+fn a_variable_for_later_is_noted_and_stops_nothing() {
+    let ended = stackwarden(&["config"])
+        .with("TELEGRAM_BOT_TOKEN", "12345:secret-of-the-bot")
+        .run();
+    assert_eq!(ended.code, 0, "{}", ended.everything());
+    assert_eq!(
+        ended.errors,
+        "stackwarden: TELEGRAM_BOT_TOKEN: it has no effect in this version; remove it\n"
+    );
+    assert!(!ended.output.contains("secret-of-the-bot"));
+}
+
+fn assert_mistakes(ended: &Ended, parts: &[&str]) {
+    assert_eq!(ended.code, 2, "{}", ended.everything());
+    assert_eq!(ended.output, "");
+    assert_eq!(ended.errors.lines().count(), parts.len(), "{}", ended.errors);
+    for part in parts {
+        assert!(ended.errors.contains(part), "{part}: {}", ended.errors);
+    }
+}

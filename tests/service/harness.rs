@@ -1,0 +1,55 @@
+//! What every end-to-end test stands on: a Compose stack of its own, driven through the `docker` program.
+//!
+//! A test describes its stack with [`Stack::builder`], brings it up, and asks it as an owner would: `exec`, files in the
+//! backup folder, HTTP. Everything is removed when the [`Stack`] is dropped, also after a panic or a kill:
+//! see [`guardian`]. Tests may run at once; each has its own project, folder and ports.
+
+mod artefact;
+mod builder;
+mod guardian;
+mod http;
+mod program;
+mod session;
+mod stack;
+
+pub use artefact::Artefact;
+pub use builder::{Service, StackBuilder};
+pub use http::HttpAnswer;
+pub use program::{Ran, docker, run};
+pub use session::HeldSession;
+pub use stack::Stack;
+
+use std::time::{Duration, Instant};
+
+/// How long a first backup and its proof may take, with another stack's proof before it.
+pub const PROOF: Duration = Duration::from_secs(180);
+/// How long anything quick may take on a busy machine.
+pub const SOON: Duration = Duration::from_secs(60);
+
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Asks again and again until there is an answer; fails with the last status when the bound has passed.
+pub fn wait_until<T>(
+    what: &str,
+    bound: Duration,
+    mut ask: impl FnMut() -> Result<T, String>,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        let status = match ask() {
+            Ok(answer) => return answer,
+            Err(status) => status,
+        };
+        assert!(
+            begun.elapsed() < bound,
+            "{what}: not within {bound:?}; last seen: {status}"
+        );
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Six random hexadecimal digits.
+fn random_suffix() -> String {
+    let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid").expect("read random bytes");
+    uuid.chars().take(6).collect()
+}

@@ -1,0 +1,374 @@
+//! One test's stack: its folder, its project, and everything that can be done to it from outside.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::artefact::Artefact;
+use super::builder::{DATABASE, GATE, SIDECAR, StackBuilder};
+use super::guardian::Guardian;
+use super::http::{self, HttpAnswer};
+use super::program::{Ran, docker, finish, run};
+use super::session::HeldSession;
+use super::{PROOF, SOON, random_suffix, wait_until};
+
+/// A stack on the real engine, removed when dropped.
+#[derive(Debug)]
+pub struct Stack {
+    project: String,
+    folder: PathBuf,
+    builder: StackBuilder,
+    _guardian: Guardian,
+}
+
+impl Stack {
+    /// Begins the description of a stack; `test` becomes part of its project's name.
+    pub fn builder(test: &str) -> StackBuilder {
+        StackBuilder::new(test)
+    }
+
+    pub(super) fn write(builder: StackBuilder) -> Self {
+        for image in builder.needed_images() {
+            require_image(&image);
+        }
+        let test = builder.test.replace('_', "-");
+        let project = format!("sw-{test}-{}", random_suffix());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&project);
+        std::fs::create_dir_all(folder.join("backups")).expect("make the stack's folder");
+        let guardian = Guardian::begin(&project, &folder, &builder.needed_images()[1..].join(" "));
+        let stack = Self {
+            project,
+            folder,
+            builder,
+            _guardian: guardian,
+        };
+        stack.write_files();
+        stack
+    }
+
+    fn write_files(&self) {
+        for (path, text) in &self.builder.files {
+            let path = self.folder.join(path);
+            std::fs::create_dir_all(path.parent().expect("a file has a folder"))
+                .expect("make a folder");
+            std::fs::write(path, text).expect("write a file");
+        }
+        let path = self.folder.join("compose.yml");
+        std::fs::write(path, self.builder.compose_file()).expect("write the compose file");
+    }
+
+    /// Rewrites the files of the stack; the next [`Stack::up`] redeploys what changed.
+    pub fn change(&mut self, change: impl FnOnce(StackBuilder) -> StackBuilder) {
+        self.builder = change(self.builder.clone());
+        for image in self.builder.needed_images() {
+            require_image(&image);
+        }
+        self.write_files();
+    }
+
+    /// Its Compose project.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// Where its Compose file is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the containers see as `/backups`.
+    pub fn backup_folder(&self) -> PathBuf {
+        self.folder.join("backups")
+    }
+
+    /// The folder of one database's backups; `globals` for the roles.
+    pub fn series_folder(&self, database: &str) -> PathBuf {
+        let server = self.backup_folder().join(&self.project).join(DATABASE);
+        server.join(database)
+    }
+
+    // ---- Compose and Docker ----
+
+    /// `docker compose …` in the stack's folder.
+    pub fn compose(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new("docker");
+        command
+            .args(["compose", "-p", &self.project, "-f", "compose.yml"])
+            .args(arguments)
+            .current_dir(&self.folder);
+        finish(&mut command, None)
+    }
+
+    /// Starts everything and waits for the gate, as `docker compose up -d` does.
+    #[track_caller]
+    pub fn up(&self) {
+        drop(self.try_up().ok());
+    }
+
+    /// The same where it may fail.
+    pub fn try_up(&self) -> Ran {
+        self.compose(&["up", "-d"])
+    }
+
+    /// The name of a service's container.
+    pub fn container(&self, service: &str) -> String {
+        format!("{}-{service}-1", self.project)
+    }
+
+    /// One field of a service's container, as `docker inspect --format` gives it.
+    #[track_caller]
+    pub fn inspect(&self, service: &str, format: &str) -> String {
+        let container = self.container(service);
+        let said = docker(&["inspect", "--format", format, &container]).ok();
+        said.trim().to_owned()
+    }
+
+    /// Runs a program in a service's container.
+    pub fn exec(&self, service: &str, command: &[&str]) -> Ran {
+        let container = self.container(service);
+        let words = [&["exec", container.as_str()], command].concat();
+        docker(&words)
+    }
+
+    /// Both streams of a service's log.
+    pub fn logs(&self, service: &str) -> String {
+        docker(&["logs", &self.container(service)]).said()
+    }
+
+    /// The sidecar's log, line by line; what is no JSON is left out.
+    pub fn log_lines(&self, service: &str) -> Vec<Value> {
+        let logs = self.logs(service);
+        let lines = logs.lines().map(serde_json::from_str);
+        lines.filter_map(Result::ok).collect()
+    }
+
+    /// `kill -9` of a container's first process.
+    #[track_caller]
+    pub fn kill(&self, service: &str) {
+        drop(docker(&["kill", "--signal", "KILL", &self.container(service)]).ok());
+    }
+
+    /// Starts a stopped or killed container.
+    #[track_caller]
+    pub fn start(&self, service: &str) {
+        drop(docker(&["start", &self.container(service)]).ok());
+    }
+
+    /// Stops a container as an owner would.
+    #[track_caller]
+    pub fn stop(&self, service: &str) {
+        drop(docker(&["stop", &self.container(service)]).ok());
+    }
+
+    /// The processes of a container that contain `needle`, as (process id on the host, command line).
+    pub fn processes(&self, service: &str, needle: &str) -> Vec<(u32, String)> {
+        let listed = docker(&["top", &self.container(service), "-eo", "pid,args"]);
+        let processes = listed.stdout.lines().skip(1).filter_map(|line| {
+            let (pid, command) = line.trim().split_once(' ')?;
+            Some((pid.parse().ok()?, command.trim().to_owned()))
+        });
+        processes
+            .filter(|(_, command)| command.contains(needle))
+            .collect()
+    }
+
+    /// `kill -9` of one process of the host.
+    #[track_caller]
+    pub fn kill_process(&self, pid: u32) {
+        drop(run("kill", &["-9", &pid.to_string()], None).ok());
+    }
+
+    /// Containers that stackwarden made for this project: clones and scratch servers, running or not.
+    pub fn made_containers(&self) -> Vec<String> {
+        let filter = format!("label=stackwarden.owned-by-project={}", self.project);
+        let listed = docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]);
+        listed.ok().lines().map(str::to_owned).collect()
+    }
+
+    // ---- Postgres ----
+
+    /// Executes SQL as superuser, stopping at the first error; gives what it prints.
+    #[track_caller]
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        self.try_psql(database, sql).ok().trim().to_owned()
+    }
+
+    /// The same where it may fail.
+    pub fn try_psql(&self, database: &str, sql: &str) -> Ran {
+        let (container, user) = (self.container(DATABASE), &self.builder.user);
+        let words = [
+            "exec", "-i", &container, "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-U", user, "-d",
+            database,
+        ];
+        run("docker", &words, Some(sql))
+    }
+
+    /// A session that stays open, for transactions and locks.
+    pub fn session(&self, database: &str) -> HeldSession {
+        HeldSession::open(&self.container(DATABASE), &self.builder.user, database)
+    }
+
+    /// Waits until the server takes connections over the network, that is, after its own setup.
+    #[track_caller]
+    pub fn wait_for_postgres(&self) {
+        wait_until("postgres takes connections", SOON, || {
+            let ready = self.exec(DATABASE, &["pg_isready", "-q", "-h", "127.0.0.1"]);
+            if ready.code == 0 { Ok(()) } else { Err(ready.said()) }
+        });
+    }
+
+    // ---- stackwarden ----
+
+    /// A command of stackwarden in the running sidecar.
+    pub fn stackwarden(&self, arguments: &[&str]) -> Ran {
+        self.exec(SIDECAR, &[&["/stackwarden"], arguments].concat())
+    }
+
+    /// The same with `--json`, read; fails the test where there is no JSON.
+    #[track_caller]
+    pub fn stackwarden_json(&self, arguments: &[&str]) -> Value {
+        self.stackwarden(&[&["--json"], arguments].concat()).json()
+    }
+
+    /// A command of stackwarden in a container of its own: the way after a `down`.
+    pub fn stackwarden_once(&self, arguments: &[&str]) -> Ran {
+        self.compose(&[&["run", "--rm", "-T", "--no-deps", SIDECAR], arguments].concat())
+    }
+
+    /// The gate's exit code and log, once it ended.
+    #[track_caller]
+    pub fn gate_ended(&self) -> (i32, String) {
+        let code = wait_until("the gate ends", PROOF, || {
+            match self.inspect(GATE, "{{.State.Status}} {{.State.ExitCode}}").split_once(' ') {
+                Some(("exited", code)) => Ok(code.parse().expect("an exit code")),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        (code, self.logs(GATE))
+    }
+
+    /// What `stackwarden backups` lists.
+    #[track_caller]
+    pub fn backups(&self) -> Vec<Value> {
+        let listed = self.stackwarden_json(&["backups"]);
+        listed.as_array().expect("a list").clone()
+    }
+
+    /// The backups of one database that `stackwarden backups` lists, oldest first.
+    #[track_caller]
+    pub fn backups_of(&self, database: &str) -> Vec<Value> {
+        let mut listed = self.backups();
+        listed.retain(|backup| backup["database"] == database);
+        listed
+    }
+
+    /// The backups of one database that its folder holds, oldest first.
+    pub fn artefacts(&self, database: &str) -> Vec<Artefact> {
+        Artefact::list(&self.series_folder(database))
+    }
+
+    /// Waits for the newest backup of a database to be complete.
+    #[track_caller]
+    pub fn wait_for_backup(&self, database: &str) -> Value {
+        self.wait_for_listed(database, PROOF, |_| true)
+    }
+
+    /// Waits for the newest backup of a database to be proven at `level`.
+    #[track_caller]
+    pub fn wait_for_proof(&self, database: &str, level: &str) -> Value {
+        self.wait_for_listed(database, PROOF, |backup| {
+            backup["standing"] == "proven" && backup["level"] == level
+        })
+    }
+
+    /// Waits for the newest backup of a database to be as wanted.
+    #[track_caller]
+    pub fn wait_for_listed(
+        &self,
+        database: &str,
+        bound: Duration,
+        is_wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        wait_until(&format!("the newest backup of {database}"), bound, || {
+            let listed = self.stackwarden(&["--json", "backups"]);
+            let all: Vec<Value> = serde_json::from_str(&listed.stdout)
+                .map_err(|error| format!("{error}: {}", listed.said()))?;
+            let newest = all.into_iter().rfind(|backup| backup["database"] == database);
+            match newest {
+                Some(backup) if is_wanted(&backup) => Ok(backup),
+                other => Err(other.map_or("none".to_owned(), |it| it.to_string())),
+            }
+        })
+    }
+
+    /// `stackwarden backup`, which has to succeed.
+    #[track_caller]
+    pub fn back_up(&self) -> Value {
+        self.stackwarden(&["--json", "backup"]).ended_with(0).json()
+    }
+
+    // ---- HTTP ----
+
+    /// A request to the public port; needs [`StackBuilder::with_ports`].
+    pub fn public(&self, path: &str) -> Result<HttpAnswer, String> {
+        http::request(&self.address(9180)?, "GET", path, &[], "")
+    }
+
+    /// A request to the control port with the stack's own token.
+    pub fn control(&self, method: &str, path: &str, body: &str) -> Result<HttpAnswer, String> {
+        let token = std::fs::read_to_string(self.backup_folder().join(".stackwarden/token"));
+        let token = token.map_err(|error| format!("read the token: {error}"))?;
+        let bearer = format!("Bearer {}", token.trim());
+        self.control_with(method, path, &[("Authorization", bearer.as_str())], body)
+    }
+
+    /// A request to the control port with these headers.
+    pub fn control_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<HttpAnswer, String> {
+        http::request(&self.address(9181)?, method, path, headers, body)
+    }
+
+    fn address(&self, port: u16) -> Result<String, String> {
+        let published = docker(&["port", &self.container(SIDECAR), &port.to_string()]);
+        match published.stdout.lines().next() {
+            Some(address) => Ok(address.trim().to_owned()),
+            None => Err(published.said()),
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for service in [SIDECAR, GATE, DATABASE] {
+            let logs = self.logs(service);
+            let lines: Vec<&str> = logs.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(60)..];
+            eprintln!("---- the end of {service}'s log ----\n{}", tail.join("\n"));
+        }
+    }
+}
+
+/// Fails with one sentence where the engine or an image is missing.
+fn require_image(image: &str) {
+    let found = docker(&["image", "inspect", "--format", "{{.Id}}", image]);
+    if found.code == 0 {
+        return;
+    }
+    let engine = docker(&["version", "--format", "{{.Server.Version}}"]);
+    assert!(
+        engine.code == 0,
+        "these tests need a Docker Engine, and none answers: {}",
+        engine.stderr.trim()
+    );
+    panic!("image {image} is missing; `make image` builds stackwarden's, `make images` the others");
+}
