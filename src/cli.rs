@@ -76,7 +76,7 @@ pub async fn run() -> ExitCode {
         printer.problem(&format!("{error:#}"));
         return ExitStatus::Usage.into();
     }
-    dispatch(arguments, &settings, &notes, &mut printer)
+    Box::pin(dispatch(arguments, &settings, &notes, &mut printer))
         .await
         .into()
 }
@@ -113,15 +113,15 @@ async fn dispatch(
     let form = arguments.form();
     match arguments.command {
         Command::Run => run_sidecar(settings, notes, &lifecycle, printer).await,
-        Command::Gate => run_gate(settings, &lifecycle, printer).await,
+        Command::Gate => Box::pin(run_gate(settings, &lifecycle, printer)).await,
         Command::Backup { databases } => {
             let asked = asking::Order { databases, form };
             let work = asking::back_up(settings, asked, lifecycle.soft(), printer);
-            finish(lifecycle.command(GRACE, work).await)
+            finish(&lifecycle.command(GRACE, work).await)
         }
         Command::Verify { backup, level } => {
             let work = asking::verify(settings, backup, level, form, printer);
-            finish(lifecycle.command(GRACE, work).await)
+            finish(&lifecycle.command(GRACE, work).await)
         }
         Command::Backups { database } => show::backups(settings, database, form, printer).await,
         Command::Status => show::status(settings, form, printer).await,
@@ -130,9 +130,9 @@ async fn dispatch(
     }
 }
 
-fn finish(end: CommandEnd<ExitStatus>) -> ExitStatus {
+fn finish(end: &CommandEnd<ExitStatus>) -> ExitStatus {
     match end {
-        CommandEnd::Completed(status) => status,
+        CommandEnd::Completed(status) => *status,
         CommandEnd::Interrupted { signal, .. } => ExitStatus::Interrupted(signal.exit_code()),
         CommandEnd::Died { .. } => ExitStatus::Failed,
     }
@@ -172,7 +172,7 @@ async fn run_gate(settings: &Settings, lifecycle: &Lifecycle, printer: &mut Prin
                 return Err((status, chain(&error)));
             }
         };
-        gate::run(&ground, lifecycle.soft())
+        Box::pin(gate::run(&ground, lifecycle.soft()))
             .await
             .map_err(|error: GateError| {
                 let status = if error.is_configuration() {
@@ -183,14 +183,22 @@ async fn run_gate(settings: &Settings, lifecycle: &Lifecycle, printer: &mut Prin
                 (status, chain(&error))
             })
     };
-    match lifecycle.command(GRACE, work).await {
+    match Box::pin(lifecycle.command(GRACE, work)).await {
         CommandEnd::Completed(Ok(())) => ExitStatus::Done,
         CommandEnd::Completed(Err((status, why))) => {
             tracing::error!(error = %why, "the gate stays closed");
             printer.problem(&why);
             status
         }
-        CommandEnd::Interrupted { signal, .. } => ExitStatus::Interrupted(signal.exit_code()),
-        CommandEnd::Died { .. } => ExitStatus::Failed,
+        CommandEnd::Interrupted { signal, result } => {
+            if let Some(Err((_status, why))) = result {
+                printer.problem(&why);
+            }
+            ExitStatus::Interrupted(signal.exit_code())
+        }
+        CommandEnd::Died { death } => {
+            printer.problem(&death.to_string());
+            ExitStatus::Failed
+        }
     }
 }

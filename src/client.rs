@@ -23,7 +23,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::domain::failure::FailureKind;
 use crate::domain::unit::ByteCount;
 
 const AGENT: &str = concat!("stackwarden/", env!("CARGO_PKG_VERSION"));
@@ -175,17 +174,7 @@ pub enum ClientError {
     },
 }
 
-impl ClientError {
-    /// Whether the same request may succeed later.
-    pub fn kind(&self) -> FailureKind {
-        match self {
-            Self::Connect { .. } | Self::TimedOut { .. } | Self::Broken { .. } => {
-                FailureKind::Transient
-            }
-            Self::RequestInvalid { .. } => FailureKind::Permanent,
-        }
-    }
-}
+impl ClientError {}
 
 /// Asks a service by `GET`; a body beyond the limit is cut, since its status says enough.
 ///

@@ -6,6 +6,7 @@
 //! mistake, since a setting that is silently ignored is a promise that is silently broken.
 
 pub mod env;
+#[cfg(test)]
 pub mod page;
 mod read;
 pub mod table;

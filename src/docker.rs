@@ -27,14 +27,9 @@ use bollard::errors::Error as EngineError;
 
 pub use clone::CloneRequest;
 pub use error::DockerError;
-pub use event::FleetHint;
-pub use exec::output::{ExecOutput, ExecReader, StderrHandle};
-pub use exec::{
-    END_TRAILS_OUTPUT, Exec, ExecEnd, ExecId, ExecRequest, ExecResult, ExecStdin, StdinMode,
-};
-pub use image::ImageContent;
-pub use lifetime::{Exit, Leftover, LeftoverState, ServerContainer, Usage};
-pub use log::{LogLine, LogSource};
+pub use exec::output::{ExecOutput, StderrHandle};
+pub use exec::{END_TRAILS_OUTPUT, Exec, ExecRequest, ExecResult, StdinMode};
+pub use lifetime::Exit;
 pub use own::{MountPoint, OwnContainer};
 pub use scratch::{ReadOnlyBind, ScratchData, ScratchRequest};
 
@@ -82,11 +77,6 @@ impl Docker {
         Ok(Self {
             endpoint: host.trim_end_matches('/').to_owned(),
         })
-    }
-
-    /// Where the engine is, as configured.
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
     }
 
     /// Asks the engine for its versions.
@@ -149,8 +139,8 @@ mod tests {
             let error = Docker::connect(Some(host)).unwrap_err();
             assert!(error.to_string().contains("tcp://host:port"), "{error}");
         }
-        assert_eq!(Docker::connect(None).unwrap().endpoint(), DEFAULT_HOST);
-        assert_eq!(Docker::connect(Some(" ")).unwrap().endpoint(), DEFAULT_HOST);
+        assert_eq!(Docker::connect(None).unwrap().endpoint, DEFAULT_HOST);
+        assert_eq!(Docker::connect(Some(" ")).unwrap().endpoint, DEFAULT_HOST);
     }
 
     #[tokio::test]

@@ -1,11 +1,6 @@
 //! stackwarden: migrations behind a backup, backups proven by restoring them.
 //!
 //! Knowledge points only downwards; `tests/architecture.rs` holds the table of allowed edges.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason
-)]
 
 pub(crate) mod app;
 pub(crate) mod board;

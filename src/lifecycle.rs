@@ -122,8 +122,6 @@ pub enum CommandEnd<T> {
     Died {
         /// Which and how.
         death: Death,
-        /// What the command returned, when it returned in time.
-        result: Option<T>,
     },
 }
 
@@ -183,6 +181,10 @@ impl Lifecycle {
     }
 
     /// Cancelled when work has to end at once, tidying up only what would hurt others.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no job needs more than the soft token yet")
+    )]
     pub fn hard(&self) -> CancellationToken {
         self.hard.clone()
     }
@@ -287,9 +289,8 @@ impl Lifecycle {
     fn end_command<T>(&self, result: Option<T>) -> CommandEnd<T> {
         let record = self.record.borrow();
         match (&record.death, record.signal, result) {
-            (Some(death), _, result) => CommandEnd::Died {
+            (Some(death), _, _) => CommandEnd::Died {
                 death: death.clone(),
-                result,
             },
             (None, Some(signal), result) => CommandEnd::Interrupted { signal, result },
             (None, None, Some(value)) => CommandEnd::Completed(value),

@@ -1,4 +1,4 @@
-//! PostgreSQL: sessions, catalogue, snapshot, digests, dump and restore commands, lock and scratch.
+//! `PostgreSQL`: sessions, catalogue, snapshot, digests, dump and restore commands, lock and scratch.
 //!
 //! The only module that knows tokio-postgres, psql and the `pg_*` programs. It runs no program: it
 //! yields [`CommandSpec`]s and parses what the programs say; the job layer joins them to Docker.
@@ -28,4 +28,4 @@ pub mod vitals;
 
 pub use command::{ApplicationName, CommandSpec, Login, Password, psql_command};
 pub use failure::{Condition, PostgresError, classify_stderr};
-pub use session::{NetworkTarget, Session, Statement};
+pub use session::{NetworkTarget, Session};

@@ -42,7 +42,7 @@ pub enum GateError {
     Database(#[source] MigrationDatabaseError),
     /// A migration.
     #[error("the application stays down")]
-    Migration(#[source] MigrateError),
+    Migration(#[source] Box<MigrateError>),
 }
 
 impl GateError {
@@ -76,14 +76,21 @@ pub async fn run(ground: &Ground, stop: CancellationToken) -> Result<(), GateErr
         id: JobId::new(format!("gate-{started:x}")),
         stop,
     };
+    let stack = Stack {
+        fleet,
+        roster,
+        policies,
+    };
     for service in ordered {
         let lines = ground.journal.read().map_err(GateError::Journal)?;
-        let Some(plan) = plan(ground, &fleet, &roster, &policies, &service, &lines)? else {
+        let Some(plan) = plan(ground, &stack, &service, &lines)? else {
             continue;
         };
         let record = migrate::run(context, &run, &plan).await;
         write(ground, &record).map_err(GateError::Journal)?;
-        record.outcome.map_err(GateError::Migration)?;
+        record
+            .outcome
+            .map_err(|error| GateError::Migration(Box::new(error)))?;
     }
     Ok(())
 }
@@ -95,7 +102,7 @@ fn read_policies(roster: &Roster) -> Result<BTreeMap<ServiceName, MigrationPolic
         match &entry.migration {
             MigrationReading::Absent => {}
             MigrationReading::Valid(policy) => {
-                drop(policies.insert(service.clone(), policy.clone()))
+                drop(policies.insert(service.clone(), policy.clone()));
             }
             MigrationReading::Broken => {
                 let of_service = roster.problems.iter().filter(|it| &it.service == service);
@@ -110,22 +117,29 @@ fn read_policies(roster: &Roster) -> Result<BTreeMap<ServiceName, MigrationPolic
     }
 }
 
+/// The stack as the gate found it.
+struct Stack {
+    fleet: Fleet,
+    roster: Roster,
+    policies: BTreeMap<ServiceName, MigrationPolicy>,
+}
+
 fn plan(
     ground: &Ground,
-    fleet: &Fleet,
-    roster: &Roster,
-    policies: &BTreeMap<ServiceName, MigrationPolicy>,
+    stack: &Stack,
     service: &ServiceName,
     lines: &[Line],
 ) -> Result<Option<MigrationPlan>, GateError> {
-    let (Some(container), Some(policy)) = (fleet.find_service(service), policies.get(service))
-    else {
+    let (Some(container), Some(policy)) = (
+        stack.fleet.find_service(service),
+        stack.policies.get(service),
+    ) else {
         return Ok(None);
     };
-    let servers = find_servers(fleet);
+    let servers = find_servers(&stack.fleet);
     let database =
         find_migration_database(container, policy, &servers).map_err(GateError::Database)?;
-    let Some(target) = roster.all_servers.get(&database.service) else {
+    let Some(target) = stack.roster.all_servers.get(&database.service) else {
         return Ok(None);
     };
     let own = ground
@@ -133,7 +147,7 @@ fn plan(
         .own
         .as_ref()
         .and_then(|own| own.service.clone());
-    let conditions = own.map(|gate| conditions_before_gate(fleet, service, &gate));
+    let conditions = own.map(|gate| conditions_before_gate(&stack.fleet, service, &gate));
     Ok(Some(MigrationPlan {
         container: container.clone(),
         policy: policy.clone(),

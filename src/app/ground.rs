@@ -22,7 +22,7 @@ use crate::store::disk::DiskStore;
 /// How long the engine may be away at start: it may come up after us when the machine boots.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a job waits for another writer of the same database.
-const LOCK_WAIT: Duration = Duration::from_secs(900);
+const LOCK_WAIT: Duration = Duration::from_mins(15);
 
 /// Why nothing can be done here.
 #[derive(Debug, Error)]

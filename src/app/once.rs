@@ -80,9 +80,10 @@ pub async fn back_up(
     };
     let (desk, inbox) = Desk::open();
     let runner = Runner::new(inbox, Arc::clone(&ground.context), books).run(stop);
-    let scope = match databases.is_empty() {
-        true => BackupScope::Stack,
-        false => BackupScope::Databases(databases),
+    let scope = if databases.is_empty() {
+        BackupScope::Stack
+    } else {
+        BackupScope::Databases(databases)
     };
     let ask = async {
         let submission = desk

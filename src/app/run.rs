@@ -11,16 +11,17 @@ use tracing::{info, warn};
 
 use super::ground::{Ground, GroundError, SidecarLock};
 use super::history;
-use crate::board::{Board, Picture};
+use crate::board::{Board, Picture, Reach};
 use crate::config::{ConfigNote, Settings};
 use crate::desk::{Books, Desk, Lookout, Runner};
 use crate::docker::DockerError;
 use crate::domain::failure::chain;
 use crate::domain::id::JobId;
 use crate::domain::roster::read_roster;
+use crate::domain::unit::hexadecimal;
 use crate::http::{Api, Doors, ListenError, Listener, Token, TokenError, listen_tcp, listen_unix};
 use crate::job::{Run, tidy};
-use crate::lifecycle::{Ending, Lifecycle};
+use crate::lifecycle::{Ending, Latch, Lifecycle};
 use crate::observe::metrics::{Metrics, MetricsError, Objectives};
 use crate::store::StoreError;
 use crate::trigger::fleet::FleetTrigger;
@@ -244,11 +245,29 @@ impl House {
                 tracing::error!(error = %chain(&error), "the clock cannot tick");
             }
         });
+        let first_look = lifecycle.latch("first look");
+        lifecycle.supervise(
+            "readiness",
+            tell_ready(self.board.clone(), first_look, soft.clone()),
+        );
         lifecycle.supervise(
             "history",
             read_history(self.ground.journal.clone(), self.board.clone(), soft),
         );
     }
+}
+
+/// Ready means: Docker was listed and the backup folder was read, once.
+async fn tell_ready(board: Board, first_look: Latch, soft: tokio_util::sync::CancellationToken) {
+    let mut changes = board.subscribe();
+    let seen = changes
+        .wait_for(|picture| picture.docker == Reach::Reached && picture.folder == Reach::Reached);
+    tokio::select! {
+        seen = seen => drop(seen),
+        () = soft.cancelled() => return,
+    }
+    first_look.release();
+    soft.cancelled().await;
 }
 
 /// The gate and commands run by hand write the journal too: what they did is read again now and then.
@@ -304,5 +323,5 @@ fn make_token() -> Result<String, RunError> {
     let mut random = [0_u8; 32];
     getrandom::fill(&mut random)
         .map_err(|error| RunError::TokenFile(std::io::Error::other(error.to_string())))?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&random))
 }

@@ -186,8 +186,8 @@ pub(super) fn config(
             printer.table(&["SETTING", "VALUE", "FROM"], &rows);
         }
     }
-    notes
-        .iter()
-        .for_each(|note| printer.problem(&note.to_string()));
+    for note in notes {
+        printer.problem(&note.to_string());
+    }
     ExitStatus::Done
 }

@@ -183,7 +183,7 @@ impl Ledger {
     fn proof_ended(&self, plan: &VerifyPlan, outcome: &Result<Proof, VerifyError>) -> JobPart {
         let subject = plan.database.to_string();
         let (outcome, detail, took) = match outcome {
-            Ok(proof) => self.judge_proof(plan, proof),
+            Ok(proof) => Self::judge_proof(plan, proof),
             Err(error) => {
                 let why = chain(error);
                 let cancelled = matches!(error, VerifyError::Cancelled);
@@ -227,7 +227,7 @@ impl Ledger {
         }
     }
 
-    fn judge_proof(&self, plan: &VerifyPlan, proof: &Proof) -> (Outcome, String, Option<Duration>) {
+    fn judge_proof(plan: &VerifyPlan, proof: &Proof) -> (Outcome, String, Option<Duration>) {
         let (database, took_ms) = (&plan.database, proof.took.as_millis());
         if let (Some(level), true) = (proof.level, proof.is_good()) {
             info!(%database, backup.id = %plan.id, level = level.as_str(), took_ms, "backup proven");

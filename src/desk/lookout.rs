@@ -2,6 +2,7 @@
 //!
 //! Scrapes and the page only read the board, so nothing here is ever triggered by a reader.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::board::{Board, Picture, Reach, ServerPicture, ServicePicture};
 use crate::domain::backup::{Backup, Content, Reason, Series};
 use crate::domain::failure::chain;
 use crate::domain::health::{Answer, Reading};
-use crate::domain::id::{DatabaseName, DatabaseRef, ServiceName};
+use crate::domain::id::{ContainerId, DatabaseName, DatabaseRef, ServiceName};
 use crate::domain::policy::ProbeTarget;
 use crate::domain::unit::ByteCount;
 use crate::job::{JobContext, Run, probe, server};
@@ -35,6 +36,8 @@ pub struct Lookout {
     board: Board,
     run: Run,
     next_slow_round: Instant,
+    /// Servers that refused us over the network: not tried again, or their log fills with refusals.
+    refused: BTreeSet<ContainerId>,
 }
 
 impl Lookout {
@@ -45,6 +48,7 @@ impl Lookout {
             board,
             run,
             next_slow_round: Instant::now(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -120,7 +124,7 @@ impl Lookout {
         });
     }
 
-    async fn ask_servers(&self, picture: &Picture) -> bool {
+    async fn ask_servers(&mut self, picture: &Picture) -> bool {
         let mut all_answered = true;
         for server in picture
             .servers
@@ -129,8 +133,19 @@ impl Lookout {
         {
             let may_be_empty = |database: &DatabaseName| !has_backup(picture, server, database);
             let (target, selection) = (&server.target, &server.policy.databases);
-            let seen =
-                server::look(&self.context, &self.run, target, selection, may_be_empty).await;
+            let way = if self.refused.contains(&target.container) {
+                server::WayIn::Exec
+            } else {
+                server::WayIn::Network
+            };
+            let question = server::Question { way, may_be_empty };
+            let seen = server::look(&self.context, &self.run, target, selection, question).await;
+            if seen
+                .as_ref()
+                .is_ok_and(|seen| seen.way == server::WayIn::Exec)
+            {
+                self.refused.insert(target.container.clone());
+            }
             // An empty database is looked at again soon: its first backup waits for its first table.
             all_answered &= seen.as_ref().is_ok_and(|seen| seen.empty.is_empty());
             self.board.update(|picture| {

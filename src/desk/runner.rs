@@ -87,7 +87,7 @@ impl Runner {
                 Some(ended) = self.tasks.join_next_with_id() => self.finish(ended).await,
                 () = soft.cancelled() => break,
             }
-            self.begin_next(&soft).await;
+            self.begin_next(&soft);
         }
         self.close().await;
     }
@@ -120,12 +120,8 @@ impl Runner {
         if self.waiting.len() >= WAITING_JOBS {
             return Submission::Full;
         }
-        let id = JobId::new(format!(
-            "{}-{:x}{:04x}",
-            request.kind().as_str(),
-            std::process::id(),
-            self.next
-        ));
+        let kind = request.kind().as_str();
+        let id = JobId::new(format!("{kind}-{:x}-{:x}", self.begun, self.next));
         self.next += 1;
         self.ledger.job_asked(JobPicture {
             id: id.clone(),
@@ -141,7 +137,7 @@ impl Runner {
         Submission::Accepted(id)
     }
 
-    async fn begin_next(&mut self, soft: &CancellationToken) {
+    fn begin_next(&mut self, soft: &CancellationToken) {
         for kind in JobKind::ALL {
             if self.running.contains_key(&kind) {
                 continue;
@@ -154,12 +150,12 @@ impl Runner {
                 continue;
             };
             if let Some(job) = self.waiting.remove(position) {
-                self.begin(job, soft).await;
+                self.begin(job, soft);
             }
         }
     }
 
-    async fn begin(&mut self, job: Job, soft: &CancellationToken) {
+    fn begin(&mut self, job: Job, soft: &CancellationToken) {
         let run = Run {
             id: job.id.clone(),
             stop: soft.child_token(),

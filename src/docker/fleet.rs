@@ -55,6 +55,23 @@ impl Docker {
         })
     }
 
+    /// The address of a container in a network that another one is attached to as well.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn find_shared_address(
+        &self,
+        from: &ContainerId,
+        to: &ContainerId,
+    ) -> Result<Option<IpAddr>, DockerError> {
+        let (Some(from), Some(to)) = (self.inspect(from).await?, self.inspect(to).await?) else {
+            return Ok(None);
+        };
+        let is_shared = |network: &str| from.networks.iter().any(|it| it.network == network);
+        let shared = to.networks.iter().find(|it| is_shared(&it.network));
+        Ok(shared.and_then(|attachment| attachment.address))
+    }
+
     /// Looks at one container; `None` when it is gone.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Schema fingerprint v1: the schema text of an archive against that of its restored copy.
 //!
-//! Knows the layout of pg_dump's text: entries under `-- Name: …; Type: …; Schema: …; Owner: …`. The order of
+//! Knows the layout of `pg_dump`'s text: entries under `-- Name: …; Type: …; Schema: …; Owner: …`. The order of
 //! entries is no matter. A difference is named by type and object.
 
 mod entry;
@@ -27,7 +27,7 @@ impl SchemaText {
     pub fn parse(text: &str) -> Self {
         let mut entries: BTreeMap<EntryKey, Entry> = BTreeMap::new();
         for (key, entry) in entry::read(text) {
-            entries.entry(key).or_default().absorb(entry);
+            entries.entry(key).or_default().absorb(&entry);
         }
         for entry in entries.values_mut() {
             entry.settle();
@@ -45,10 +45,8 @@ impl SchemaText {
     pub fn normalised_text(&self) -> String {
         let mut text = String::from("schema fingerprint v1\n");
         for (key, entry) in &self.entries {
-            text.push_str(&format!(
-                "== {} {:?} {:?}\n",
-                key.kind, key.schema, key.name
-            ));
+            let heading = format!("== {} {:?} {:?}\n", key.kind, key.schema, key.name);
+            text.push_str(&heading);
             for line in &entry.normal {
                 text.push_str(line);
                 text.push('\n');

@@ -110,11 +110,6 @@ impl BackupId {
             Err(wrong())
         }
     }
-
-    /// The id as written in file names.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl fmt::Display for BackupId {
@@ -131,8 +126,8 @@ mod tests {
     fn an_id_reads_back_as_it_was_built() {
         let at = "2026-01-21T02:00:00Z".parse().unwrap();
         let id = BackupId::build(at, [0x3f, 0x9c]);
-        assert_eq!(id.as_str(), "20260121T020000Z-3f9c");
-        assert_eq!(BackupId::parse(id.as_str()), Ok(id));
+        assert_eq!(id.to_string(), "20260121T020000Z-3f9c");
+        assert_eq!(BackupId::parse(&id.to_string()), Ok(id));
     }
 
     #[test]

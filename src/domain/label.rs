@@ -5,6 +5,7 @@
 //! label of a backup never switches backups off; a mistake that could run a migration wrongly, or not
 //! at all, makes it [`MigrationReading::Broken`], so that the gate does not let the app start.
 
+#[cfg(test)]
 pub mod page;
 mod read;
 pub mod table;

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::backup::{Backup, Level};
 use super::id::{Revision, ServiceName};
 use super::policy::{CommandLine, MigrationPolicy};
-use super::unit::Timestamp;
+use super::unit::{Timestamp, hexadecimal};
 
 /// Which database a migration would change, and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +51,7 @@ impl MigrationKey {
         add(parts.configuration_hash);
         add(&parts.state.system_identifier);
         add(&parts.state.database_oid.to_string());
-        let hex = hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Self(hex)
+        Self(hexadecimal(&hash.finalize()))
     }
 
     /// A key as the journal keeps it.
@@ -169,8 +164,8 @@ mod tests {
             entrypoint: EntrypointPolicy::Keep,
             database: None,
             backup: BackupBefore::Auto,
-            backup_max_age: Duration::from_secs(600),
-            timeout: Duration::from_secs(900),
+            backup_max_age: Duration::from_mins(10),
+            timeout: Duration::from_mins(15),
         }
     }
 

@@ -197,11 +197,6 @@ impl Schedule {
         Self::parse(&format!("{minute} 2 * * *"), zone)
     }
 
-    /// The crontab text, without the zone.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
     /// The first slot after an instant; `None` beyond any calendar.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         if !YEARS.contains(&after.year()) {

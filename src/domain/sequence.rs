@@ -77,16 +77,17 @@ pub fn compare_sequences(
         let (compared, why) = match judged {
             Judgement::Equal => (Compared::Digest, None),
             Judgement::Unknown(why) => (Compared::Definition, Some(why)),
-            Judgement::Different(what) => match &fact.extension {
-                Some(extension) => (
-                    Compared::Definition,
-                    Some(format!("belongs to extension {extension}: {what}")),
-                ),
-                None => {
+            Judgement::Different(what) => {
+                if let Some(extension) = &fact.extension {
+                    (
+                        Compared::Definition,
+                        Some(format!("belongs to extension {extension}: {what}")),
+                    )
+                } else {
                     outcome.differences.push(difference(name, what));
                     (Compared::Digest, None)
                 }
-            },
+            }
         };
         outcome.compared.push(ObjectComparison {
             kind: ObjectKind::Sequence,

@@ -24,8 +24,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::failure::FailureKind;
-
 const MOST_CONNECTIONS: usize = 256;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that reads its answer byte by byte is let go after this.
@@ -74,17 +72,7 @@ pub enum ListenError {
     },
 }
 
-impl ListenError {
-    /// Nothing here heals by itself.
-    pub fn kind(&self) -> FailureKind {
-        match self {
-            Self::Address { .. }
-            | Self::Socket { .. }
-            | Self::Answered { .. }
-            | Self::NoSocket { .. } => FailureKind::Permanent,
-        }
-    }
-}
+impl ListenError {}
 
 #[derive(Debug)]
 enum Socket {

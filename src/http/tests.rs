@@ -220,7 +220,7 @@ async fn a_verification_finds_the_database_of_its_backup() {
     verify("20260121T020000Z-ffff").await.problem(404);
     verify("latest").await.problem(400);
     let roles = fixture::backup(crate::domain::backup::Content::Globals, NOW - 7_200, 9);
-    verify(roles.manifest.id.as_str()).await.problem(409);
+    verify(&roles.manifest.id.to_string()).await.problem(409);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use super::{JobContext, Run};
 use crate::docker::DockerError;
 use crate::domain::backup::{Content, Manifest, Reason, Series};
 use crate::domain::failure::chain;
-use crate::domain::id::{DatabaseName, ProjectName};
+use crate::domain::id::{DatabaseName, ProjectName, ServiceName};
 use crate::domain::job::{BackupScope, Outcome};
 use crate::domain::policy::{BackupPolicy, DatabaseSelection, KeepPolicy};
 use crate::domain::roster::ServerTarget;
@@ -163,6 +163,16 @@ pub enum BackupError {
         #[source]
         source: PostgresError,
     },
+    /// The image cannot dump.
+    #[error(
+        "the image of service {service} has no {program}; use one with PostgreSQL's client programs"
+    )]
+    MissingProgram {
+        /// The service.
+        service: ServiceName,
+        /// Which program.
+        program: &'static str,
+    },
     /// The stream broke, or its end could not be learned: what was written is not trusted.
     #[error("the output of {program} broke off; the backup is not trusted and was removed")]
     Stream {
@@ -225,13 +235,13 @@ pub async fn run(
         });
         // Retention never runs behind a failure: old backups may be all there is.
         if any_good {
-            outcome.removed.extend(prune_server(context, server).await);
+            outcome.removed.extend(prune_server(context, server));
         }
     }
     outcome
 }
 
-async fn prune_server(context: &JobContext, server: &ServerPlan) -> Vec<Removed> {
+fn prune_server(context: &JobContext, server: &ServerPlan) -> Vec<Removed> {
     let series = server.series(&context.project, Content::Globals);
     match prune::run(context, &series, &server.keep) {
         Ok(removed) => removed,

@@ -291,7 +291,7 @@ async fn read_state(
 ) -> Result<DatabaseState, MigrateError> {
     let read = async {
         let database = &plan.database.database;
-        let mut connected = server::connect(context, run, &plan.target, database).await?;
+        let mut connected = server::connect_patiently(context, run, &plan.target, database).await?;
         let state = revision::migration_state(&mut connected.session).await;
         let state = state.map_err(|source| connected.error(source))?;
         Ok(DatabaseState {

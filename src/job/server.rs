@@ -19,7 +19,7 @@ use crate::postgres::catalog::DatabaseRole;
 use crate::postgres::leftover::{Leftovers, terminate_sql};
 use crate::postgres::lock::{self as lock_of, LockAnswer};
 use crate::postgres::{
-    ApplicationName, CommandSpec, Condition, Login, Password, PostgresError, Session,
+    ApplicationName, CommandSpec, Condition, Login, NetworkTarget, Password, PostgresError, Session,
 };
 
 /// Why a server could not be talked to.
@@ -80,10 +80,14 @@ impl ServerError {
     }
 }
 
+/// Where Postgres listens in its container.
+const PORT: u16 = 5432;
 /// How long a session may take to answer its first question.
 const OPENING: Duration = Duration::from_secs(15);
 /// How long a cheap question may take.
 pub const QUESTION: Duration = Duration::from_secs(30);
+/// How long a server that starts or restarts is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a busy lock is asked for again.
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
@@ -231,6 +235,32 @@ pub async fn connect(
     Ok(connected)
 }
 
+/// The same, patient with a server that is just starting or going over a restart.
+///
+/// # Errors
+/// See [`connect`]; what no waiting cures is told at once.
+pub async fn connect_patiently(
+    context: &JobContext,
+    run: &Run,
+    target: &ServerTarget,
+    database: &DatabaseName,
+) -> Result<Connected, ServerError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let error = match connect(context, run, target, database).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) => error,
+        };
+        if error.kind() != FailureKind::Transient || Instant::now() > deadline {
+            return Err(error);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOCK_PAUSE) => {}
+            () = run.stop.cancelled() => return Err(ServerError::Cancelled),
+        }
+    }
+}
+
 /// The exclusive right to back up or migrate one database; given back when dropped.
 #[derive(Debug)]
 pub struct DatabaseLock {
@@ -312,6 +342,48 @@ pub async fn connect_maintenance(
     }
 }
 
+/// How a server is asked cheap questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayIn {
+    /// Over a network that we share with it: costs the engine nothing.
+    Network,
+    /// psql in its container: works where no network is shared and where the password of the environment is
+    /// not the password any more.
+    Exec,
+}
+
+/// A session over the network, or `None` where that does not work.
+async fn connect_network(
+    context: &JobContext,
+    run: &Run,
+    target: &ServerTarget,
+) -> Result<Option<Connected>, ServerError> {
+    let Some(own) = &context.own else {
+        return Ok(None);
+    };
+    let found = context
+        .docker
+        .find_shared_address(&own.id, &target.container)
+        .await;
+    let Some(address) = found.map_err(|source| docker_error(target, source))? else {
+        return Ok(None);
+    };
+    let network = NetworkTarget {
+        host: address.to_string(),
+        port: PORT,
+        login: login(context, target).await?,
+        database: DatabaseName::new("postgres"),
+        application: ApplicationName::build(&context.project, run.id.as_str()),
+    };
+    let session = Session::connect(&network).await.ok();
+    let service = target.service.clone();
+    Ok(session.map(|session| Connected {
+        session,
+        service,
+        stderr: None,
+    }))
+}
+
 /// What a look at a server shows.
 #[derive(Debug)]
 pub struct Seen {
@@ -321,6 +393,17 @@ pub struct Seen {
     pub empty: Vec<DatabaseName>,
     /// Essentials.
     pub vitals: ServerVitals,
+    /// The way that worked.
+    pub way: WayIn,
+}
+
+/// How to look.
+#[derive(Debug)]
+pub struct Question<F> {
+    /// The way to try first.
+    pub way: WayIn,
+    /// Which databases may hold no table.
+    pub may_be_empty: F,
 }
 
 /// Looks which databases are to be backed up, which of them is empty, and how the server is.
@@ -334,14 +417,24 @@ pub async fn look(
     run: &Run,
     target: &ServerTarget,
     selection: &DatabaseSelection,
-    may_be_empty: impl Fn(&DatabaseName) -> bool,
+    question: Question<impl Fn(&DatabaseName) -> bool>,
 ) -> Result<Seen, ServerError> {
-    let mut connected = connect_maintenance(context, run, target).await?;
+    let network = match question.way {
+        WayIn::Network => connect_network(context, run, target).await?,
+        WayIn::Exec => None,
+    };
+    let (mut connected, way) = match network {
+        Some(connected) => (connected, WayIn::Network),
+        None => (
+            connect_maintenance(context, run, target).await?,
+            WayIn::Exec,
+        ),
+    };
     let databases = choose(context, run, target, selection, &mut connected).await?;
     let vitals = crate::postgres::vitals::vitals(&mut connected.session).await;
     let vitals = vitals.map_err(|source| connected.error(source))?;
     let mut empty = Vec::new();
-    for database in databases.iter().filter(|it| may_be_empty(it)) {
+    for database in databases.iter().filter(|it| (question.may_be_empty)(it)) {
         // One that cannot be asked is not called empty: its backup then says what is wrong.
         if let Ok(false) = holds_tables(context, run, target, database).await {
             empty.push(database.clone());
@@ -351,6 +444,7 @@ pub async fn look(
         databases,
         empty,
         vitals,
+        way,
     })
 }
 

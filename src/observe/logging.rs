@@ -34,16 +34,7 @@ pub enum LogFormat {
     Text,
 }
 
-impl LogFormat {
-    /// Reads the word users write.
-    pub fn find(word: &str) -> Option<Self> {
-        match word {
-            "json" => Some(Self::Json),
-            "text" => Some(Self::Text),
-            _ => None,
-        }
-    }
-}
+impl LogFormat {}
 
 /// Where lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

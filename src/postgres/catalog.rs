@@ -1,5 +1,7 @@
 //! What the catalogue says of a server and its databases.
 
+pub(super) mod server;
+
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -8,161 +10,9 @@ use super::failure::PostgresError;
 use super::session::Session;
 use crate::domain::backup::DatabaseFacts;
 use crate::domain::id::DatabaseName;
+pub use server::{Rights, ServerFacts, server_facts};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// How much of the rows a role sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rights {
-    /// Everything.
-    Superuser,
-    /// All rows of the tables it may read.
-    BypassesRowSecurity,
-    /// Perhaps half the rows of a table, or none of the table at all.
-    Limited,
-}
-
-/// Whether the server is a standby.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recovery {
-    /// It takes writes.
-    Primary,
-    /// It replays another's log.
-    Standby,
-}
-
-/// What is known of a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerFacts {
-    /// Changes with every initdb.
-    pub system_identifier: String,
-    /// `server_version_num`, such as 170010.
-    pub version_number: u32,
-    /// `server_version` as shown.
-    pub version: String,
-    /// The role with oid 10.
-    pub bootstrap_user: String,
-    /// Who we are.
-    pub current_user: String,
-    /// What we may see.
-    pub rights: Rights,
-    /// Primary or standby.
-    pub recovery: Recovery,
-    /// Settings a scratch server needs to be like this one, `shared_preload_libraries` among them.
-    pub carried_settings: Vec<(String, String)>,
-    /// Room in the lock table: `max_locks_per_transaction` times connections and prepared transactions.
-    pub lock_table_size: u64,
-}
-
-impl ServerFacts {
-    /// The major version, such as 17.
-    pub fn major(&self) -> u32 {
-        self.version_number / 10_000
-    }
-
-    /// `shared_preload_libraries`, one by one.
-    pub fn preload_libraries(&self) -> Vec<&str> {
-        self.carried_settings
-            .iter()
-            .filter(|(name, _)| name == "shared_preload_libraries")
-            .flat_map(|(_, value)| value.split(','))
-            .map(|library| library.trim().trim_matches('"'))
-            .filter(|library| !library.is_empty())
-            .collect()
-    }
-}
-
-/// Settings that a restore depends on and that no dump carries: what is preloaded, how money is read,
-/// and whatever extensions or views were given in the server's own configuration.
-const SERVER: &str = "\
-SELECT (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()) AS system_identifier,
-  pg_catalog.current_setting('server_version_num')::pg_catalog.int8 AS version_number,
-  pg_catalog.current_setting('server_version') AS version,
-  (SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.oid = 10) AS bootstrap_user,
-  me.rolname AS current_user, me.rolsuper AS superuser, me.rolbypassrls AS bypass,
-  pg_catalog.pg_is_in_recovery() AS standby,
-  pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int8
-    * (pg_catalog.current_setting('max_connections')::pg_catalog.int8
-      + pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8) AS lock_table_size,
-  (SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.name, s.reset_val)
-      ORDER BY s.name COLLATE \"C\"), '[]')
-    FROM pg_catalog.pg_settings AS s
-    WHERE s.reset_val IS NOT NULL AND (s.name IN ('shared_preload_libraries', 'lc_monetary', 'lc_numeric', 'lc_time')
-      OR s.name LIKE '%.%' AND s.source IN ('configuration file', 'command line', 'environment variable'))
-  ) AS carried_settings
-FROM pg_catalog.pg_roles AS me WHERE me.rolname = CURRENT_USER";
-
-/// Custom settings of the configuration file are in no other view; a superuser's view only.
-const CUSTOM: &str = "\
-SELECT f.name, f.setting FROM pg_catalog.pg_file_settings AS f
-WHERE f.applied AND f.name LIKE '%.%' AND f.setting IS NOT NULL ORDER BY f.seqno";
-
-/// Reads what is known of a server.
-///
-/// # Errors
-/// As [`Session::row`].
-pub async fn server_facts(session: &mut Session) -> Result<ServerFacts, PostgresError> {
-    #[derive(Deserialize)]
-    struct Row {
-        system_identifier: String,
-        version_number: u32,
-        version: String,
-        bootstrap_user: String,
-        current_user: String,
-        superuser: bool,
-        bypass: bool,
-        standby: bool,
-        lock_table_size: u64,
-        carried_settings: Vec<(String, String)>,
-    }
-    let row: Row = session.row(SERVER, DEADLINE).await?;
-    let mut carried_settings = row.carried_settings;
-    if row.superuser {
-        add_custom_settings(session, &mut carried_settings).await?;
-    }
-    Ok(ServerFacts {
-        system_identifier: row.system_identifier,
-        version_number: row.version_number,
-        version: row.version,
-        bootstrap_user: row.bootstrap_user,
-        current_user: row.current_user,
-        rights: match (row.superuser, row.bypass) {
-            (true, _) => Rights::Superuser,
-            (false, true) => Rights::BypassesRowSecurity,
-            (false, false) => Rights::Limited,
-        },
-        recovery: if row.standby {
-            Recovery::Standby
-        } else {
-            Recovery::Primary
-        },
-        carried_settings,
-        lock_table_size: row.lock_table_size,
-    })
-}
-
-async fn add_custom_settings(
-    session: &mut Session,
-    carried: &mut Vec<(String, String)>,
-) -> Result<(), PostgresError> {
-    #[derive(Deserialize)]
-    struct Row {
-        name: String,
-        setting: String,
-    }
-    let rows: Vec<Row> = match session.rows(CUSTOM, DEADLINE).await {
-        Ok(rows) => rows,
-        // A server whose files cannot be read (a managed one) still has all the rest.
-        Err(PostgresError::Server { .. }) => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    for row in rows {
-        if !carried.iter().any(|(name, _)| *name == row.name) {
-            carried.push((row.name, row.setting));
-        }
-    }
-    Ok(())
-}
 
 /// A database of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,21 +88,6 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c
   OR EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) AS found";
     let row: Row = session.row(sql, DEADLINE).await?;
     Ok(row.found)
-}
-
-/// `pg_database.oid` of the session's database.
-///
-/// # Errors
-/// As [`Session::row`].
-pub async fn database_oid(session: &mut Session) -> Result<u32, PostgresError> {
-    #[derive(Deserialize)]
-    struct Row {
-        oid: u32,
-    }
-    let sql = "SELECT d.oid::pg_catalog.int8 AS oid FROM pg_catalog.pg_database AS d \
-WHERE d.datname = pg_catalog.current_database()";
-    let row: Row = session.row(sql, DEADLINE).await?;
-    Ok(row.oid)
 }
 
 /// Reads the properties of the session's database.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::quote;
 use crate::domain::id::{DatabaseName, ProjectName};
 
-/// PostgreSQL cuts application names at this many bytes.
+/// `PostgreSQL` cuts application names at this many bytes.
 const APPLICATION_NAME_LIMIT: usize = 63;
 /// Longest project name kept as it is inside an application name.
 const PROJECT_LIMIT: usize = 30;
@@ -159,8 +159,11 @@ impl ApplicationName {
         }
         let hash = Sha256::digest(project.as_str().as_bytes());
         let head: String = name.chars().take(PROJECT_LIMIT - 9).collect();
-        let tail: String = hash.iter().take(4).map(|b| format!("{b:02x}")).collect();
-        format!("stackwarden/{head}~{tail}/")
+        let tail = hash
+            .iter()
+            .take(4)
+            .fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        format!("stackwarden/{head}~{tail:08x}/")
     }
 
     /// The name as sent.

@@ -119,7 +119,11 @@ pub async fn digest_batch(
     deadline: Duration,
 ) -> Result<Vec<TableFacts>, PostgresError> {
     let plans: Vec<Result<String, String>> = batch.iter().map(digest_statement).collect();
-    let statements: Vec<Statement> = plans.iter().flatten().flat_map(guarded).collect();
+    let statements: Vec<Statement> = plans
+        .iter()
+        .flatten()
+        .flat_map(|sql| guarded(sql))
+        .collect();
     let mut answers = session.batch(&statements, deadline).await?.into_iter();
     let mut facts = Vec::with_capacity(batch.len());
     for (relation, plan) in batch.iter().zip(plans) {
@@ -148,10 +152,10 @@ pub async fn digest_tables(
 }
 
 /// A query inside its own savepoint.
-pub(super) fn guarded(sql: &String) -> [Statement; 3] {
+pub(super) fn guarded(sql: &str) -> [Statement; 3] {
     [
         Statement::Run(SAVE.to_owned()),
-        Statement::Rows(sql.clone()),
+        Statement::Rows(sql.to_owned()),
         Statement::Run(GIVE_BACK.to_owned()),
     ]
 }

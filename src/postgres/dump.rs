@@ -1,4 +1,4 @@
-//! The programs that write and read archives: pg_dump, pg_dumpall, pg_restore, zstd.
+//! The programs that write and read archives: `pg_dump`, `pg_dumpall`, `pg_restore`, zstd.
 //!
 //! A shell pipe loses the first program's code (dash has no pipefail): it is printed on the standard
 //! error and has to be 0 as well, see [`PipeCode`]. Arguments reach a script as `"$@"`, never by
@@ -99,13 +99,13 @@ pub fn is_piped(packing: Packing) -> bool {
 }
 
 /// Asks a container how it can compress; [`choose_packing`] reads the answer.
-pub fn packing_probe_command() -> CommandSpec {
+pub fn packing_probe_command(login: &Login) -> CommandSpec {
     // A pg_dump built without zstd says so before it looks for a server.
     let script = "if command -v zstd >/dev/null 2>&1; then echo zstd-program; fi\n\
-said=$(PGCONNECT_TIMEOUT=2 pg_dump -Fc --compress=zstd:1 -f /dev/null -w -h /nonexistent -d postgres 2>&1)\n\
+said=$(PGCONNECT_TIMEOUT=2 \"$1\" -Fc --compress=zstd:1 -f /dev/null -w -h /nonexistent -d postgres 2>&1)\n\
 case \"$said\" in *nonexistent*) echo zstd-inside;; esac";
     CommandSpec {
-        argv: piped(script, Vec::new()),
+        argv: piped(script, vec![login.program("pg_dump")]),
         env: vec![super::command::pair("LC_ALL", "C")],
     }
 }
@@ -149,10 +149,10 @@ fn dumpall(part: &str, login: &Login, application: &ApplicationName) -> CommandS
     }
 }
 
-/// The version of the container's pg_dump.
-pub fn version_command() -> CommandSpec {
+/// The version of the `pg_dump` that stands at the login's place.
+pub fn version_command(login: &Login) -> CommandSpec {
     CommandSpec {
-        argv: vec!["pg_dump".to_owned(), "--version".to_owned()],
+        argv: vec![login.program("pg_dump"), "--version".to_owned()],
         env: Vec::new(),
     }
 }
@@ -160,7 +160,7 @@ pub fn version_command() -> CommandSpec {
 /// The number in `pg_dump (PostgreSQL) 17.11 (Debian 17.11-0+deb13u1)`.
 ///
 /// # Errors
-/// When there is none; the program is no PostgreSQL program.
+/// When there is none; the program is no `PostgreSQL` program.
 pub fn parse_version(stdout: &str) -> Result<String, PostgresError> {
     stdout
         .split_whitespace()
@@ -170,22 +170,21 @@ pub fn parse_version(stdout: &str) -> Result<String, PostgresError> {
 }
 
 /// Decodes a whole archive from the standard input and throws the text away.
-pub fn decode_command(packing: Packing) -> CommandSpec {
-    reading(packing, &["-f", "/dev/null"])
+pub fn decode_command(login: &Login, packing: Packing) -> CommandSpec {
+    reading(login, packing, &["-f", "/dev/null"])
 }
 
 /// The schema text of an archive from the standard input.
 ///
 /// It reads the head only and then closes its input: the writer must take a broken pipe for the end, and
 /// the first program's code of a pipe is no matter here.
-pub fn schema_command(packing: Packing) -> CommandSpec {
-    reading(packing, &["-C", "-s", "-f", "-"])
+pub fn schema_command(login: &Login, packing: Packing) -> CommandSpec {
+    reading(login, packing, &["-C", "-s", "-f", "-"])
 }
 
-fn reading(packing: Packing, arguments: &[&str]) -> CommandSpec {
-    let words: Vec<String> = std::iter::once("pg_restore")
-        .chain(arguments.iter().copied())
-        .map(str::to_owned)
+fn reading(login: &Login, packing: Packing, arguments: &[&str]) -> CommandSpec {
+    let words: Vec<String> = std::iter::once(login.program("pg_restore"))
+        .chain(arguments.iter().map(|&word| word.to_owned()))
         .collect();
     let argv = match packing {
         Packing::OuterZstd => piped(

@@ -14,7 +14,10 @@ pub const LARGE_OBJECTS: &str = "large objects";
 const CHUNK: u32 = 1_048_576;
 
 /// One row per object. The size comes from a seek, since only superusers read `pg_largeobject`; holes in
-/// an object read as zeros, as pg_dump reads them. Rights are exploded, since their order is no matter.
+/// an object read as zeros, as `pg_dump` reads them. Rights are exploded, since their order is no matter.
+///
+/// Handle and size stay in one scalar subquery: in a lateral join the planner may remember the size by
+/// the handle (Memoize), which is the same number for every object.
 fn statement() -> String {
     let whole = digest_of("o.oid, o.owner, o.rights, o.comment, o.size, o.content");
     let chunks = digest_of("k.start, pg_catalog.lo_get(o.oid, k.start, o.chunk)");

@@ -1,4 +1,4 @@
-//! Sessions of ours that outlived their caller: a killed sidecar leaves an exec'd pg_dump with its locks.
+//! Sessions of ours that outlived their caller: a killed sidecar leaves an exec'd `pg_dump` with its locks.
 
 use super::command::ApplicationName;
 use super::quote;

@@ -10,7 +10,7 @@ use super::catalog::ServerFacts;
 use super::command::{ApplicationName, CommandSpec, Login, pair};
 use super::quote;
 use crate::domain::id::DatabaseName;
-pub use globals::{ScratchGlobals, filter_globals};
+pub use globals::filter_globals;
 
 const SCRIPT: &str = include_str!("scratch/start.sh");
 
@@ -104,7 +104,12 @@ impl ScratchPlan {
     pub fn ready_command(&self, application: &ApplicationName) -> CommandSpec {
         let login = self.login();
         CommandSpec {
-            argv: vec![login.program("pg_isready"), "-q".to_owned()],
+            argv: vec![
+                login.program("pg_isready"),
+                "-q".to_owned(),
+                "-d".to_owned(),
+                login.connection(&DatabaseName::new("template1")),
+            ],
             env: login.environment(application),
         }
     }
@@ -128,7 +133,7 @@ impl ScratchPlan {
         }
     }
 
-    /// Unpacks an outer zstd stream: pg_restore needs a seekable file for its jobs.
+    /// Unpacks an outer zstd stream: `pg_restore` needs a seekable file for its jobs.
     pub fn unpack_command(from: &str, to: &str) -> CommandSpec {
         let words = ["zstd", "-dc", "-q", "-f", "-o", to, "--", from];
         CommandSpec {
@@ -148,11 +153,9 @@ fn with_options(mut env: Vec<(String, String)>, options: &str) -> Vec<(String, S
 pub struct RestoreRequest<'a> {
     /// The scratch's login.
     pub login: &'a Login,
-    /// The name of the dumped database.
-    pub database: &'a DatabaseName,
     /// The archive, an ordinary file in the container.
     pub file: &'a str,
-    /// Jobs asked for; one where TimescaleDB is in the archive, since two break its catalogue.
+    /// Jobs asked for; one where `TimescaleDB` is in the archive, since two break its catalogue.
     pub jobs: u32,
     /// Extensions of the dumped database, as `name version`.
     pub extensions: &'a [String],
@@ -165,7 +168,7 @@ pub fn restore_prelude(database: &DatabaseName) -> Option<&'static str> {
     (database.as_str() == "postgres").then_some("DROP DATABASE postgres")
 }
 
-/// pg_restore of a whole database, encoding, locale, settings and grants from the archive.
+/// `pg_restore` of a whole database, encoding, locale, settings and grants from the archive.
 pub fn restore_command(request: &RestoreRequest<'_>) -> CommandSpec {
     let timescale = request
         .extensions
@@ -259,12 +262,13 @@ fn configuration(facts: &ServerFacts, folder: &str, memory: ScratchMemory) -> St
         ("ssl", "off".to_owned()),
         ("logging_collector", "off".to_owned()),
         ("log_destination", "stderr".to_owned()),
-        // A failed statement may quote rows.
+        // A logged statement (pgaudit, auto_explain, an error) may quote rows.
+        ("log_min_messages", "fatal".to_owned()),
         ("log_min_error_statement", "panic".to_owned()),
         ("log_statement", "none".to_owned()),
     ];
     settings.extend(ours.map(|(name, value)| (name.to_owned(), value)));
-    let lines = settings.iter().filter_map(|setting| line_of(setting));
+    let lines = settings.iter().filter_map(line_of);
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -280,7 +284,8 @@ fn line_of((name, value): &(String, String)) -> Option<String> {
 mod tests {
     use super::*;
     use crate::domain::id::ProjectName;
-    use crate::postgres::catalog::{Recovery, Rights};
+    use crate::postgres::catalog::Rights;
+    use crate::postgres::catalog::server::Recovery;
 
     fn facts() -> ServerFacts {
         ServerFacts {
@@ -326,7 +331,6 @@ mod tests {
         let extensions = ["plpgsql 1.0".to_owned(), "timescaledb 2.19.3".to_owned()];
         let command = restore_command(&RestoreRequest {
             login: &plan.login(),
-            database: &database,
             file: "/in/x.dump",
             jobs: 4,
             extensions: &extensions,

@@ -10,7 +10,7 @@ use super::failure::PostgresError;
 use super::session::{Session, parse_row};
 use crate::domain::sequence::{Handed, SequenceFact, SequenceValue, Wrapping};
 
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Sequences read by one statement.
 const CHUNK: usize = 100;
@@ -27,26 +27,29 @@ struct Listed {
 #[derive(Deserialize)]
 struct Value {
     oid: u32,
-    last_value: i64,
+    last: i64,
     is_called: bool,
 }
 
 const LIST: &str = "\
 SELECT c.oid::pg_catalog.int8 AS oid, s.seqincrement AS increment, s.seqcycle AS wrapping,
   pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name,
-  e.extname AS extension
+  e.extension
 FROM pg_catalog.pg_sequence AS s
 JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_depend AS d ON d.classid = 1259 AND d.objid = c.oid AND d.objsubid = 0
-  AND d.refclassid = 3079 AND d.deptype = 'e'
-LEFT JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+LEFT JOIN LATERAL (
+  SELECT x.extname AS extension, c.oid = ANY (x.extconfig) AS carried
+  FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS x ON x.oid = d.refobjid
+  WHERE d.classid = 1259 AND d.objid = c.oid AND d.objsubid = 0
+    AND d.refclassid = 3079 AND d.deptype = 'e' OFFSET 0
+) AS e ON true
 WHERE c.relpersistence <> 't' AND n.nspname <> 'information_schema'
   AND NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_')
-  AND (e.oid IS NULL OR c.oid = ANY (e.extconfig))
+  AND (e.extension IS NULL OR e.carried)
 ORDER BY c.oid";
 
-/// Reads every sequence that pg_dump carries, in a session inside a transaction.
+/// Reads every sequence that `pg_dump` carries, in a session inside a transaction.
 ///
 /// The list is the snapshot's, the values are those of now. One dropped since the snapshot, or one the
 /// role may not read, has the reason in place of its value.
@@ -112,7 +115,7 @@ fn statement(chunk: &[Listed]) -> String {
         .iter()
         .map(|one| {
             format!(
-                "SELECT {}::pg_catalog.int8 AS oid, last_value, is_called FROM {}",
+                "SELECT {}::pg_catalog.int8 AS oid, last_value AS last, is_called FROM {}",
                 one.oid, one.name
             )
         })
@@ -123,7 +126,7 @@ fn statement(chunk: &[Listed]) -> String {
 impl Value {
     fn place(&self) -> SequenceValue {
         SequenceValue {
-            last: self.last_value,
+            last: self.last,
             handed: if self.is_called {
                 Handed::Out
             } else {

@@ -62,23 +62,3 @@ pub async fn begin_snapshot(session: &mut Session) -> Result<Snapshot, PostgresE
         lsn: row.lsn,
     })
 }
-
-/// Brings one more session under the settings and the exported snapshot.
-///
-/// # Errors
-/// As [`Session::run`], such as a snapshot whose holder is gone.
-pub async fn join_snapshot(session: &mut Session, name: &str) -> Result<(), PostgresError> {
-    settings::apply(session).await?;
-    let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-    session.run(begin, DEADLINE).await?;
-    let import = format!("SET TRANSACTION SNAPSHOT {}", super::quote::literal(name));
-    session.run(&import, DEADLINE).await
-}
-
-/// Ends the transaction, so that vacuum may go on.
-///
-/// # Errors
-/// As [`Session::run`]; the transaction ends with the session anyway.
-pub async fn end_snapshot(session: &mut Session) -> Result<(), PostgresError> {
-    session.run("ROLLBACK", DEADLINE).await
-}

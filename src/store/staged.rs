@@ -228,15 +228,9 @@ pub(super) fn sync_folder_of(path: &Path) -> Result<(), StoreError> {
     synced.map_err(|source| StoreError::from_io("sync the folder", folder, source))
 }
 
-/// Lowercase hexadecimal.
+/// A finished hash as manifests write it.
 pub(super) fn hex(bytes: &[u8]) -> Sha256Hex {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _written: Result<(), std::fmt::Error> = write!(text, "{byte:02x}");
-    }
-    Sha256Hex(text)
+    Sha256Hex(crate::domain::unit::hexadecimal(bytes))
 }
 
 #[cfg(test)]

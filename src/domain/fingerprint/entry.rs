@@ -58,7 +58,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn absorb(&mut self, other: Self) {
+    pub(super) fn absorb(&mut self, other: &Self) {
         // Two entries of one key have no order of their own: they are told apart as wholes.
         self.normal.push(other.normal.join("\n"));
     }

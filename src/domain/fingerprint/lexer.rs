@@ -1,4 +1,4 @@
-//! Cuts SQL text as pg_dump writes it into tokens, statements and logical lines.
+//! Cuts SQL text as `pg_dump` writes it into tokens, statements and logical lines.
 //!
 //! Knows quotes (`'…'`, `E'…'`, `"…"`, `$tag$…$tag$`) and line comments, so that nothing inside a text is
 //! taken for syntax. Loses nothing: the tokens joined are the text.

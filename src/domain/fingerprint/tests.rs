@@ -1,6 +1,6 @@
 use super::*;
 
-/// An entry as pg_dump writes it.
+/// An entry as `pg_dump` writes it.
 fn entry(name: &str, kind: &str, schema: &str, body: &str) -> String {
     format!("--\n-- Name: {name}; Type: {kind}; Schema: {schema}; Owner: app\n--\n\n{body}\n\n\n")
 }

@@ -13,6 +13,7 @@ pub enum Place {
     Any,
 }
 
+#[cfg(test)]
 impl Place {
     /// The word in the reference.
     pub fn as_str(self) -> &'static str {

@@ -148,11 +148,11 @@ fn a_wrong_zone_is_refused_with_a_hint() {
 fn the_nightly_minute_depends_on_the_project_alone() {
     let minute = |name: &str| {
         let schedule = Schedule::nightly(&ProjectName::new(name), paris()).unwrap();
-        schedule.text().to_owned()
+        schedule.to_string()
     };
     assert_eq!(minute("recyclic-prod"), minute("recyclic-prod"));
     assert_ne!(minute("recyclic-prod"), minute("recyclic-staging"));
-    assert!(minute("stack").ends_with(" 2 * * *"));
+    assert!(minute("stack").contains(" 2 * * * "));
     let shown = Schedule::nightly(&ProjectName::new("stack"), paris())
         .unwrap()
         .to_string();

@@ -39,12 +39,12 @@ async fn check(
     dumped: &Dumped,
 ) -> Result<Sha256Hex, BackupError> {
     let path = &dumped.stored.path;
-    let decode = dump::decode_command(dumped.packing);
+    let decode = dump::decode_command(&dumped.login, dumped.packing);
     let decode = feed(context, request, dumped, decode, Reading::Whole).await?;
     if decode.sha256 != dumped.stored.sha256 {
         return Err(StoreError::Altered { path: path.clone() }.into());
     }
-    let schema = dump::schema_command(dumped.packing);
+    let schema = dump::schema_command(&dumped.login, dumped.packing);
     let schema = feed(context, request, dumped, schema, Reading::Head).await?;
     let text = String::from_utf8_lossy(&schema.stdout).into_owned();
     let hashed = tokio::task::spawn_blocking(move || {

@@ -26,9 +26,9 @@ use crate::postgres::{
 use crate::store::staged::{StagedFile, StoredFile};
 
 /// How long pg_dump waits for a table that somebody holds exclusively.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
+const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// One batch of digests: a single huge table may take hours on a slow disk.
-const DIGEST_DEADLINE: Duration = Duration::from_secs(6 * 3600);
+const DIGEST_DEADLINE: Duration = Duration::from_hours(6);
 
 /// Whether rows and digests are taken beside the dump.
 #[derive(Debug, Clone)]
@@ -53,6 +53,7 @@ pub(super) struct Dumped {
     pub(super) revision: Option<Revision>,
     pub(super) counted: Counted,
     pub(super) tool_version: String,
+    pub(super) login: Login,
 }
 
 /// Everything known before the dump begins.
@@ -101,10 +102,8 @@ async fn dump(
         lock_wait: LOCK_WAIT,
         application: &ApplicationName::build(&context.project, run.id.as_str()),
     });
-    let exec = context.docker.exec(
-        &request.target.container,
-        server::request(spec, StdinMode::Absent),
-    );
+    let asked = tie(server::request(spec, StdinMode::Absent), tools.packing);
+    let exec = context.docker.exec(&request.target.container, asked);
     let exec = exec
         .await
         .map_err(|source| server::docker_error(&request.target, source))?;
@@ -133,6 +132,7 @@ async fn dump(
         revision: opening.revision,
         counted,
         tool_version: tools.version,
+        login: opening.login,
     })
 }
 
@@ -193,8 +193,20 @@ async fn find_tools(
             .await;
         ran.map_err(|source| server::docker_error(&request.target, source))
     };
-    let packing = dump::choose_packing(&ask(dump::packing_probe_command()).await?.stdout);
-    let version = dump::parse_version(&ask(dump::version_command()).await?.stdout);
+    let packing = dump::choose_packing(
+        &ask(dump::packing_probe_command(&opening.login))
+            .await?
+            .stdout,
+    );
+    let told = ask(dump::version_command(&opening.login)).await?;
+    if told.end().is_missing_program() {
+        let service = request.target.service.clone();
+        return Err(BackupError::MissingProgram {
+            service,
+            program: "pg_dump",
+        });
+    }
+    let version = dump::parse_version(&told.stdout);
     let version = version.map_err(|source| opening.watcher.error(source))?;
     Ok(Tools { packing, version })
 }

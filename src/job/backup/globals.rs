@@ -12,15 +12,18 @@ use crate::docker::StdinMode;
 use crate::domain::backup::{Content, Counted, Level, Manifest, Origin, Packing, Reason, Series};
 use crate::domain::id::BackupId;
 use crate::domain::roster::ServerTarget;
+use crate::domain::unit::Timestamp;
 use crate::job::server;
 use crate::job::{JobContext, Run};
-use crate::postgres::{ApplicationName, catalog, dump};
+use crate::postgres::catalog::{self, ServerFacts};
+use crate::postgres::{ApplicationName, dump};
 use crate::store::StoreError;
 use crate::store::layout;
 use crate::store::read_back::ReadBack;
+use crate::store::staged::StoredFile;
 
 /// Roles are few; a server that needs longer is waiting for something.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 /// The roles backed up in one run of a job.
 ///
@@ -157,30 +160,76 @@ async fn publish(
     let mut connected = server::connect_maintenance(context, run, target).await?;
     let facts = catalog::server_facts(&mut connected.session).await;
     let facts = facts.map_err(|source| connected.error(source))?;
-    let dumped = begun.elapsed();
+    let dumped_at = Instant::now();
     let series = Series {
         project: context.project.clone(),
         service: target.service.clone(),
         content: Content::Globals,
     };
     let id = new_id(began_at)?;
-    let mut staged = context.store.begin(&series, &id, Packing::PlainSql)?;
-    staged.write(Bytes::from(sql)).await?;
-    let stored = staged.finish().await?;
-    if ReadBack::open(&stored.path)?.finish().await? != stored.sha256 {
-        let path = stored.path.clone();
-        drop(stored.discard());
-        return Err(StoreError::Altered { path }.into());
-    }
-    let file = layout::stored_name(&id, Packing::PlainSql);
-    let manifest = Manifest {
+    let stored = store(context, &series, &id, sql).await?;
+    let archived_at = Instant::now();
+    let head = Head {
         id,
         series,
         reason,
-        snapshot_at: began_at,
+        began_at,
+        took: begun.elapsed(),
+    };
+    let manifest = manifest(context, target, facts, &stored, head);
+    context.store.publish(stored, &manifest)?;
+    let stages = Stages {
+        dump: dumped_at - begun,
+        archive: archived_at - dumped_at,
+        publish: archived_at.elapsed(),
+    };
+    Ok(Taken { manifest, stages })
+}
+
+/// Writes the text and reads it back.
+async fn store(
+    context: &JobContext,
+    series: &Series,
+    id: &BackupId,
+    sql: String,
+) -> Result<StoredFile, BackupError> {
+    let mut staged = context.store.begin(series, id, Packing::PlainSql)?;
+    staged.write(Bytes::from(sql)).await?;
+    let stored = staged.finish().await?;
+    if ReadBack::open(&stored.path)?.finish().await? == stored.sha256 {
+        return Ok(stored);
+    }
+    let path = stored.path.clone();
+    // The wrong bytes are the news; a file that cannot be removed is swept at the next start.
+    drop(stored.discard());
+    Err(StoreError::Altered { path }.into())
+}
+
+/// What a manifest begins with.
+struct Head {
+    id: BackupId,
+    series: Series,
+    reason: Reason,
+    began_at: Timestamp,
+    took: Duration,
+}
+
+fn manifest(
+    context: &JobContext,
+    target: &ServerTarget,
+    facts: ServerFacts,
+    stored: &StoredFile,
+    head: Head,
+) -> Manifest {
+    let file = layout::stored_name(&head.id, Packing::PlainSql);
+    Manifest {
+        id: head.id,
+        series: head.series,
+        reason: head.reason,
+        snapshot_at: head.began_at,
         published_at: context.clock.now(),
         snapshot_lsn: None,
-        took: begun.elapsed(),
+        took: head.took,
         restore_line: restore_line(&file, Packing::PlainSql),
         file,
         stored_size: stored.size,
@@ -202,13 +251,5 @@ async fn publish(
         counted: Counted::Absent("roles are compared line by line".to_owned()),
         globals: None,
         level: Level::Archive,
-    };
-    let archived = begun.elapsed();
-    context.store.publish(stored, &manifest)?;
-    let stages = Stages {
-        dump: dumped,
-        archive: archived - dumped,
-        publish: begun.elapsed() - archived,
-    };
-    Ok(Taken { manifest, stages })
+    }
 }

@@ -17,7 +17,7 @@ use crate::job::{JobContext, MAKER_LABEL, OWNED_LABEL, Run};
 /// How often the session that holds the lock is asked whether it lives.
 const LOCK_CHECK: Duration = Duration::from_secs(5);
 /// A status command that takes longer tells nothing.
-const STATUS_LIMIT: Duration = Duration::from_secs(120);
+const STATUS_LIMIT: Duration = Duration::from_mins(2);
 /// How much of a failed command's output is told in the error.
 const TAIL_LINES: usize = 15;
 const TAIL_CHARACTERS: usize = 2_000;

@@ -11,7 +11,7 @@ use crate::job::{JobContext, Run};
 /// How often the engine is asked.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Compose itself has waited for most of it before it started the gate.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Returns when every condition holds.
 ///
@@ -75,19 +75,20 @@ fn look(fleet: &Fleet, dependency: &Dependency) -> State {
         return State::NotYet("does not exist");
     };
     match (dependency.condition, container.state) {
-        (DependencyCondition::Completed, ContainerState::Exited(0)) => State::Holds,
+        (DependencyCondition::Completed, ContainerState::Exited(0))
+        | (DependencyCondition::Started, ContainerState::Running) => State::Holds,
         (DependencyCondition::Completed, ContainerState::Exited(code)) => {
             State::Never(format!("ended with code {code}"))
         }
         (DependencyCondition::Completed, _) => State::NotYet("has not ended"),
-        (DependencyCondition::Started, ContainerState::Running) => State::Holds,
-        (DependencyCondition::Started, _) => State::NotYet("does not run"),
         (DependencyCondition::Healthy, ContainerState::Running) => match container.health {
             DockerHealth::Healthy => State::Holds,
             DockerHealth::Absent => State::Never("has no healthcheck".to_owned()),
             DockerHealth::Starting => State::NotYet("is not healthy yet"),
             DockerHealth::Unhealthy => State::NotYet("is unhealthy"),
         },
-        (DependencyCondition::Healthy, _) => State::NotYet("does not run"),
+        (DependencyCondition::Started | DependencyCondition::Healthy, _) => {
+            State::NotYet("does not run")
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::postgres::scratch::{archive_schema_command, schema_dump_command};
 use crate::postgres::{PostgresError, Session, digest, dump, large_object, sequence, settings};
 
 /// One batch of digests in the scratch.
-const DEADLINE: Duration = Duration::from_secs(6 * 3600);
+const DEADLINE: Duration = Duration::from_hours(6);
 /// How many differences are kept: the first one tells, a thousand tell no more.
 const KEPT_DIFFERENCES: usize = 100;
 
@@ -46,6 +46,10 @@ pub(super) async fn schema(
     let compared = tokio::task::spawn_blocking(move || {
         let expected = SchemaText::parse(&expected.stdout);
         let found = SchemaText::parse(&found.stdout);
+        // Two empty texts would be equal.
+        if expected.is_empty() || found.is_empty() {
+            return None;
+        }
         let mut differences = compare(&expected, &found);
         let hash = crate::store::hash_text(&expected.normalised_text());
         if recorded.is_some_and(|recorded| recorded != hash) {
@@ -56,9 +60,13 @@ pub(super) async fn schema(
                 what,
             });
         }
-        differences
+        Some(differences)
     });
     let differences = compared.await.map_err(|_lost| VerifyError::Cancelled)?;
+    let differences = differences.ok_or_else(|| VerifyError::Scratch {
+        operation: "gave no schema",
+        said: "the schema text of the archive or of the copy is empty".to_owned(),
+    })?;
     add_differences(findings, differences);
     for tablespace in &restored.tablespaces {
         findings.compared.push(ObjectComparison {

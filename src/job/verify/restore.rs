@@ -13,7 +13,7 @@ use crate::job::JobContext;
 use crate::postgres::scratch::{RestoreRequest, filter_globals, restore_command, restore_prelude};
 
 /// How long a statement of ours may take in an idle server.
-const STATEMENT: Duration = Duration::from_secs(120);
+const STATEMENT: Duration = Duration::from_mins(2);
 
 /// How a restore ended.
 pub(super) enum Restored {
@@ -72,7 +72,6 @@ pub(super) async fn run(
         .map(|facts| facts.extensions.clone());
     let command = restore_command(&RestoreRequest {
         login: &scratch.login,
-        database: &database,
         file: scratch.file,
         jobs: JOBS,
         extensions: &extensions.unwrap_or_default(),

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use super::{VerifyError, is_outer};
 use crate::docker::{
-    DockerError, ExecRequest, ExecResult, LeftoverState, ReadOnlyBind, ScratchData, ScratchRequest,
-    StdinMode,
+    DockerError, ExecRequest, ExecResult, ReadOnlyBind, ScratchData, ScratchRequest, StdinMode,
 };
 use crate::domain::backup::Manifest;
 use crate::domain::failure::{bounded, chain};
@@ -32,15 +31,15 @@ const ARCHIVE: &str = "/stackwarden-backup";
 const UNPACKED: &str = "/stackwarden/archive.dump";
 
 /// How long another stack's proof is waited for.
-const HOST_PATIENCE: Duration = Duration::from_secs(2 * 3600);
+const HOST_PATIENCE: Duration = Duration::from_hours(2);
 /// How often it is looked for.
 const HOST_PAUSE: Duration = Duration::from_millis(500);
 /// How long initdb and the start may take.
-const START_PATIENCE: Duration = Duration::from_secs(180);
+const START_PATIENCE: Duration = Duration::from_mins(3);
 /// How often the server is asked whether it is ready.
 const READY_PAUSE: Duration = Duration::from_millis(150);
 /// The longest a single program may run in the scratch.
-const PROGRAM: Duration = Duration::from_secs(12 * 3600);
+const PROGRAM: Duration = Duration::from_hours(12);
 /// Code of the start script for an image that it cannot serve.
 const UNSERVED: i64 = 64;
 /// Jobs of a restore: more than two gained nothing on two cores and cost memory each.

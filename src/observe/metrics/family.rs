@@ -70,6 +70,10 @@ pub struct Declaration {
     /// How its samples behave.
     pub kind: FamilyKind,
     /// The names of its labels.
+    #[expect(
+        dead_code,
+        reason = "told with the family; the encoder takes them from the family itself"
+    )]
     pub labels: &'static [&'static str],
 }
 
