@@ -8,6 +8,7 @@ use tracing::{error, info};
 use super::ground::Ground;
 use super::history;
 use crate::docker::DockerError;
+use crate::domain::backup::Level;
 use crate::domain::database::find_servers;
 use crate::domain::database::migration::{MigrationDatabaseError, find_migration_database};
 use crate::domain::failure::chain;
@@ -142,6 +143,7 @@ fn plan(
     let Some(target) = stack.roster.all_servers.get(&database.service) else {
         return Ok(None);
     };
+    let asked = stack.roster.servers.get(&target.service);
     let own = ground
         .context
         .own
@@ -153,6 +155,7 @@ fn plan(
         policy: policy.clone(),
         database,
         target: target.clone(),
+        level: asked.map_or(Level::Content, |server| server.policy.verify),
         conditions: conditions.unwrap_or_default(),
         last_good: history::last_good(lines).remove(service),
         last_migrated: history::last_migrated(lines),

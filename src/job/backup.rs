@@ -20,7 +20,7 @@ use super::prune::{self, Removed};
 use super::server::{self, ServerError};
 use super::{JobContext, Run};
 use crate::docker::DockerError;
-use crate::domain::backup::{Content, Manifest, Reason, Series};
+use crate::domain::backup::{Content, Level, Manifest, Reason, Series};
 use crate::domain::failure::chain;
 use crate::domain::id::{DatabaseName, ProjectName, ServiceName};
 use crate::domain::job::{BackupScope, Outcome};
@@ -48,6 +48,8 @@ pub struct ServerPlan {
     pub databases: DatabaseSelection,
     /// Retention afterwards.
     pub keep: KeepPolicy,
+    /// How far its backups are to be proven.
+    pub level: Level,
     /// Databases known from the last look: what has failed when the server does not answer now.
     pub known: Vec<DatabaseName>,
 }
@@ -74,6 +76,7 @@ impl ServerPlan {
             target,
             databases,
             keep: policy.keep,
+            level: policy.verify,
             known,
         }
     }
@@ -285,6 +288,7 @@ async fn back_up_server(
             target: server.target.clone(),
             database: database.clone(),
             reason,
+            level: server.level,
         };
         let taken = take_database(context, run, &request, Locking::Take, &mut globals).await;
         let series = server.series(&context.project, Content::Database(database));
@@ -326,6 +330,8 @@ pub struct TakeRequest {
     pub database: DatabaseName,
     /// Why.
     pub reason: Reason,
+    /// How far it is to be proven: at `stream` it is not read back, below `rows` nothing is counted.
+    pub level: Level,
 }
 
 /// What was taken.

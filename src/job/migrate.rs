@@ -16,7 +16,7 @@ use super::backup::{BackupError, Locking, RunGlobals, TakeRequest, take_database
 use super::server::{self, DatabaseLock, ServerError};
 use super::{JobContext, Run};
 use crate::docker::DockerError;
-use crate::domain::backup::{Backup, Content, Reason, Series};
+use crate::domain::backup::{Backup, Content, Level, Reason, Series};
 use crate::domain::failure::chain;
 use crate::domain::fleet::{Container, Dependency};
 use crate::domain::id::{DatabaseRef, Revision, ServiceName};
@@ -43,6 +43,8 @@ pub struct MigrationPlan {
     pub database: DatabaseRef,
     /// Its server.
     pub target: ServerTarget,
+    /// How far the server's backups are to be proven; the gate itself waits for `archive`.
+    pub level: Level,
     /// What has to hold first.
     pub conditions: Vec<Dependency>,
     /// The last run that left the database where it belongs.
@@ -326,6 +328,7 @@ async fn back_up(
         target: plan.target.clone(),
         database: plan.database.database.clone(),
         reason: Reason::PreMigration,
+        level: plan.level.max(Level::Archive),
     };
     let mut globals = RunGlobals::default();
     let taken = take_database(context, run, &request, Locking::Held(lock), &mut globals).await;

@@ -9,21 +9,55 @@ fn help_lists_every_command() {
     let ended = stackwarden(&["--help"]).run();
     assert_eq!(ended.code, 0, "{}", ended.everything());
     assert_eq!(ended.errors, "");
-    assert_snapshot!(ended.output, @"");
+    assert_snapshot!(ended.output, @r#"
+    Migrations behind a backup, backups proven by restoring them, health and metrics for one Compose stack
+
+    Usage: stackwarden [OPTIONS] <COMMAND>
+
+    Commands:
+      run          Run the sidecar: schedule, proofs, health, metrics
+      gate         Run the migrations of the stack, in order, each behind a backup; the application waits for it
+      backup       Take backups now, of everything or of the databases named as service/database
+      backups      List the backups that exist and how far each is proven
+      verify       Prove one backup now by restoring it
+      status       Show the stack: health, backups, jobs and what needs attention; exit code 4 when it is not well
+      config       Show the effective settings and where each comes from
+      healthcheck  Tell Docker whether this container lives
+
+    Options:
+          --json     Print JSON instead of text
+      -h, --help     Print help
+      -V, --version  Print version
+    "#);
 }
 
 #[test]
 fn help_of_a_command_tells_its_arguments() {
     let ended = stackwarden(&["verify", "--help"]).run();
     assert_eq!(ended.code, 0, "{}", ended.everything());
-    assert_snapshot!(ended.output, @"");
+    assert_snapshot!(ended.output, @r#"
+    Prove one backup now by restoring it
+
+    Usage: stackwarden verify [OPTIONS] <BACKUP>
+
+    Arguments:
+      <BACKUP>  A backup's id, or `latest`
+
+    Options:
+          --json           Print JSON instead of text
+          --level <LEVEL>  How far: restore, rows or content
+      -h, --help           Print help
+    "#);
 }
 
 #[test]
 fn the_version_is_one_line() {
     let ended = stackwarden(&["--version"]).run();
     assert_eq!(ended.code, 0, "{}", ended.everything());
-    assert_eq!(ended.output, concat!("stackwarden ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        ended.output,
+        concat!("stackwarden ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
 
 #[test]
@@ -41,7 +75,11 @@ fn mistakes_in_the_arguments_are_usage_errors_with_a_hint() {
         let ended = stackwarden(arguments).run();
         assert_eq!(ended.code, 2, "{arguments:?}: {}", ended.everything());
         assert_eq!(ended.output, "", "{arguments:?}");
-        assert!(ended.errors.contains(part), "{arguments:?}: {}", ended.errors);
+        assert!(
+            ended.errors.contains(part),
+            "{arguments:?}: {}",
+            ended.errors
+        );
     }
 }
 
@@ -52,7 +90,9 @@ fn a_database_is_named_with_its_service() {
         assert_eq!(ended.code, 2, "{}", ended.everything());
         assert_eq!(
             ended.errors,
-            format!("stackwarden: {word:?} names no database; write service/database, such as postgres/app\n")
+            format!(
+                "stackwarden: {word:?} names no database; write service/database, such as postgres/app\n"
+            )
         );
     }
 }
@@ -62,6 +102,8 @@ fn outside_a_sidecar_the_health_check_is_always_well() {
     let ended = stackwarden(&["healthcheck"]).run();
     assert_eq!(ended.everything(), "code 0\n");
     // Even where the settings are wrong: they are the process's, not its own.
-    let ended = stackwarden(&["healthcheck"]).with("TZ", "Europe/Pari").run();
+    let ended = stackwarden(&["healthcheck"])
+        .with("TZ", "Europe/Pari")
+        .run();
     assert_eq!(ended.everything(), "code 0\n");
 }

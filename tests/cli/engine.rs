@@ -21,7 +21,10 @@ fn loud(command: &[&str]) -> Program {
 fn assert_refused(ended: &Ended, sentence: &str) {
     let everything = ended.everything();
     assert!(matches!(ended.code, 1 | 2), "{everything}");
-    let problems = ended.errors.lines().filter(|line| line.starts_with("stackwarden: "));
+    let problems = ended
+        .errors
+        .lines()
+        .filter(|line| line.starts_with("stackwarden: "));
     let problems: Vec<&str> = problems.collect();
     assert_eq!(problems.len(), 1, "one sentence: {everything}");
     assert!(problems[0].contains(sentence), "{sentence}: {everything}");
@@ -34,7 +37,9 @@ const COMMANDS: [&[&str]; 3] = [&["gate"], &["run"], &["backup"]];
 #[test]
 fn a_missing_socket_is_named_with_the_mount_to_write() {
     for command in COMMANDS {
-        let ended = loud(command).with("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
+        let ended = loud(command)
+            .with("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .run();
         assert_refused(
             &ended,
             "docker socket /nowhere/docker.sock is not there; mount it: volumes: [/var/run/docker.sock:/var/run/docker.sock]",
@@ -54,7 +59,10 @@ fn a_socket_of_another_user_is_named_with_the_group_to_add() {
     for command in COMMANDS {
         let host = format!("unix://{}", path.display());
         let ended = loud(command).with("DOCKER_HOST", &host).as_nobody().run();
-        assert_refused(&ended, "may not be opened by this user; run as root or add the socket's group");
+        assert_refused(
+            &ended,
+            "may not be opened by this user; run as root or add the socket's group",
+        );
     }
 }
 
@@ -62,8 +70,11 @@ fn a_socket_of_another_user_is_named_with_the_group_to_add() {
 fn a_port_without_an_engine_is_named() {
     let address = closed_address();
     for command in COMMANDS {
-        let ended = loud(command).with("DOCKER_HOST", &format!("tcp://{address}")).run();
-        let sentence = format!("no connection to docker at tcp://{address}; is the engine running?");
+        let ended = loud(command)
+            .with("DOCKER_HOST", &format!("tcp://{address}"))
+            .run();
+        let sentence =
+            format!("no connection to docker at tcp://{address}; is the engine running?");
         assert_refused(&ended, &sentence);
     }
 }
@@ -80,7 +91,10 @@ fn an_engine_that_never_answers_is_given_up() {
 fn an_unknown_project_says_how_to_name_it() {
     for command in COMMANDS {
         let ended = stackwarden(command).run();
-        assert_refused(&ended, "run this as a service of the stack, or set STACKWARDEN_PROJECT");
+        assert_refused(
+            &ended,
+            "run this as a service of the stack, or set STACKWARDEN_PROJECT",
+        );
     }
 }
 
@@ -92,15 +106,25 @@ fn a_missing_folder_is_not_made() {
         let ended = loud(command)
             .with("STACKWARDEN_BACKUP_DIR", path.to_str().unwrap())
             .run();
-        assert_refused(&ended, "does not exist; mount one: volumes: [./backups:/backups]");
+        assert_refused(
+            &ended,
+            "does not exist; mount one: volumes: [./backups:/backups]",
+        );
         assert!(!path.exists());
     }
 }
 
 #[test]
 fn without_an_engine_the_backups_of_the_folder_are_still_listed() {
-    let ended = loud(&["backups"]).with("DOCKER_HOST", "unix:///nowhere/docker.sock").run();
-    assert_eq!((ended.code, ended.output.as_str()), (0, "no backup exists yet\n"), "{}", ended.everything());
+    let ended = loud(&["backups"])
+        .with("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .run();
+    assert_eq!(
+        (ended.code, ended.output.as_str()),
+        (0, "no backup exists yet\n"),
+        "{}",
+        ended.everything()
+    );
 }
 
 #[test]
@@ -108,6 +132,9 @@ fn without_a_sidecar_status_and_verify_say_how_to_start_it() {
     for command in [&["status"][..], &["verify", "latest"]] {
         let ended = loud(command).run();
         assert_eq!(ended.code, 1, "{}", ended.everything());
-        assert_refused(&ended, "no sidecar answers; start it: docker compose up -d stackwarden");
+        assert_refused(
+            &ended,
+            "no sidecar answers; start it: docker compose up -d stackwarden",
+        );
     }
 }

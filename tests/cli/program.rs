@@ -108,9 +108,6 @@ impl Program {
 impl Ended {
     /// Everything that was written, for messages.
     pub(crate) fn everything(&self) -> String {
-        format!(
-            "code {}\n{}{}",
-            self.code, self.output, self.errors
-        )
+        format!("code {}\n{}{}", self.code, self.output, self.errors)
     }
 }

@@ -18,7 +18,27 @@ fn config_shows_every_setting_and_its_origin() {
         .with("STACKWARDEN_RPO", "");
     let ended = program.run();
     assert_eq!((ended.code, ended.errors.as_str()), (0, ""));
-    assert_snapshot!(ended.output, @"");
+    assert_snapshot!(ended.output, @r#"
+    SETTING                       VALUE                                                          FROM
+    DOCKER_HOST                   unix:///var/run/docker.sock                                    default
+    STACKWARDEN_PROJECT           the project of our own container                               default
+    TZ                            Europe/Paris                                                   variable
+    STACKWARDEN_LISTEN            0.0.0.0:9180                                                   default
+    STACKWARDEN_CONTROL           0.0.0.0:9181                                                   default
+    STACKWARDEN_TOKEN             ***                                                            variable
+    STACKWARDEN_BACKUP_DIR        /backups                                                       default
+    STACKWARDEN_STATE_DIR         /backups/.stackwarden                                          default
+    STACKWARDEN_BACKUP_SCHEDULE   02:00 plus up to 29 minutes that depend on the project's name  default
+    STACKWARDEN_BACKUP_KEEP       within=7d,weekly=4,monthly=12                                  default
+    STACKWARDEN_BACKUP_VERIFY     content                                                        default
+    STACKWARDEN_BACKUP_DATABASES  *                                                              default
+    STACKWARDEN_LOG               info                                                           default
+    STACKWARDEN_LOG_FORMAT        json                                                           default
+    STACKWARDEN_RPO               24h                                                            default
+    STACKWARDEN_RTO               4h                                                             default
+    STACKWARDEN_SILENCE           10m                                                            default
+    STACKWARDEN_PROOF_MEMORY      1GB                                                            default
+    "#);
 }
 
 #[test]
@@ -30,7 +50,82 @@ fn config_for_programs_is_json() {
         .with("DOCKER_HOST", "tcp://socket-proxy");
     let ended = program.run();
     assert_eq!((ended.code, ended.errors.as_str()), (0, ""));
-    assert_snapshot!(ended.output, @"");
+    assert_snapshot!(ended.output, @r#"
+    {
+      "DOCKER_HOST": {
+        "origin": "variable",
+        "value": "tcp://socket-proxy"
+      },
+      "STACKWARDEN_BACKUP_DATABASES": {
+        "origin": "default",
+        "value": "*"
+      },
+      "STACKWARDEN_BACKUP_DIR": {
+        "origin": "default",
+        "value": "/backups"
+      },
+      "STACKWARDEN_BACKUP_KEEP": {
+        "origin": "default",
+        "value": "within=7d,weekly=4,monthly=12"
+      },
+      "STACKWARDEN_BACKUP_SCHEDULE": {
+        "origin": "default",
+        "value": "02:00 plus up to 29 minutes that depend on the project's name"
+      },
+      "STACKWARDEN_BACKUP_VERIFY": {
+        "origin": "default",
+        "value": "content"
+      },
+      "STACKWARDEN_CONTROL": {
+        "origin": "default",
+        "value": "0.0.0.0:9181"
+      },
+      "STACKWARDEN_LISTEN": {
+        "origin": "default",
+        "value": "0.0.0.0:9180"
+      },
+      "STACKWARDEN_LOG": {
+        "origin": "default",
+        "value": "info"
+      },
+      "STACKWARDEN_LOG_FORMAT": {
+        "origin": "default",
+        "value": "json"
+      },
+      "STACKWARDEN_PROJECT": {
+        "origin": "default",
+        "value": "the project of our own container"
+      },
+      "STACKWARDEN_PROOF_MEMORY": {
+        "origin": "default",
+        "value": "1GB"
+      },
+      "STACKWARDEN_RPO": {
+        "origin": "default",
+        "value": "24h"
+      },
+      "STACKWARDEN_RTO": {
+        "origin": "default",
+        "value": "4h"
+      },
+      "STACKWARDEN_SILENCE": {
+        "origin": "default",
+        "value": "10m"
+      },
+      "STACKWARDEN_STATE_DIR": {
+        "origin": "default",
+        "value": "/backups/.stackwarden"
+      },
+      "STACKWARDEN_TOKEN": {
+        "origin": "variable",
+        "value": "***"
+      },
+      "TZ": {
+        "origin": "default",
+        "value": "UTC"
+      }
+    }
+    "#);
     let shown: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
     assert_eq!(shown["STACKWARDEN_TOKEN"]["value"], "***");
 }
@@ -61,7 +156,10 @@ fn files_of_secrets_that_cannot_serve_are_named() {
     for (name, content, part) in cases {
         let program = stackwarden(&["config"]);
         let path = program.folder().join(name);
-        content.map(|text| fs::write(&path, text)).transpose().unwrap();
+        content
+            .map(|text| fs::write(&path, text))
+            .transpose()
+            .unwrap();
         let ended = program
             .with("STACKWARDEN_TOKEN_FILE", path.to_str().unwrap())
             .run();
@@ -76,7 +174,10 @@ fn a_secret_given_twice_is_a_mistake() {
         .with("STACKWARDEN_TOKEN", TOKEN)
         .with("STACKWARDEN_TOKEN_FILE", "/run/secrets/token")
         .run();
-    assert_mistakes(&ended, &["STACKWARDEN_TOKEN: STACKWARDEN_TOKEN_FILE is set too; keep one of both"]);
+    assert_mistakes(
+        &ended,
+        &["STACKWARDEN_TOKEN: STACKWARDEN_TOKEN_FILE is set too; keep one of both"],
+    );
     assert!(!ended.errors.contains(TOKEN));
 }
 
@@ -84,16 +185,32 @@ fn a_secret_given_twice_is_a_mistake() {
 fn each_mistake_says_what_to_write_instead() {
     let cases = [
         ("STACKWARDEN_TOKN", "x", "did you mean STACKWARDEN_TOKEN?"),
-        ("STACKWARDEN_COLOUR_OF_THE_PAGE", "x", "see docs/reference/variables.md"),
+        (
+            "STACKWARDEN_COLOUR_OF_THE_PAGE",
+            "x",
+            "see docs/reference/variables.md",
+        ),
         ("TZ", "Europe/Pari", "did you mean Europe/Paris?"),
-        ("STACKWARDEN_BACKUP_SCHEDULE", "61 * * * *", "write a number from 0 to 59"),
+        (
+            "STACKWARDEN_BACKUP_SCHEDULE",
+            "61 * * * *",
+            "write a number from 0 to 59",
+        ),
         ("STACKWARDEN_BACKUP_SCHEDULE", "0 0 31 2 *", "never happens"),
-        ("STACKWARDEN_BACKUP_KEEP", "7d", "such as within=7d,weekly=4,monthly=12"),
-        ("STACKWARDEN_BACKUP_DIR", "backups", "write one that begins with /"),
+        (
+            "STACKWARDEN_BACKUP_KEEP",
+            "7d",
+            "such as within=7d,weekly=4,monthly=12",
+        ),
+        (
+            "STACKWARDEN_BACKUP_DIR",
+            "backups",
+            "write one that begins with /",
+        ),
         ("STACKWARDEN_LISTEN", "9180", "write ADDRESS:PORT"),
         ("STACKWARDEN_LOG", "verbose", "write error, warn, info"),
         ("STACKWARDEN_LOG_FORMAT", "yaml", "json"),
-        ("STACKWARDEN_RPO", "1 day", "24h"),
+        ("STACKWARDEN_RPO", "1 day", "such as 15m"),
         ("STACKWARDEN_TOKEN", "hunter2", "openssl rand -hex 32"),
         ("DOCKER_HOST", "ssh://box", "tcp://socket-proxy:2375"),
     ];
@@ -101,7 +218,11 @@ fn each_mistake_says_what_to_write_instead() {
     for (name, value, part) in cases {
         let ended = stackwarden(&["backups"]).with(name, value).run();
         assert_mistakes(&ended, &[part]);
-        assert!(ended.errors.contains(&format!("{name}: ")), "{}", ended.errors);
+        assert!(
+            ended.errors.contains(&format!("{name}: ")),
+            "{}",
+            ended.errors
+        );
         assert!(!ended.errors.contains("hunter2"), "{}", ended.errors);
     }
 }
@@ -117,7 +238,13 @@ fn several_mistakes_are_shown_together() {
         .run();
     assert_eq!(ended.code, 2, "{}", ended.everything());
     assert_eq!(ended.output, "");
-    assert_snapshot!(ended.errors, @"");
+    assert_snapshot!(ended.errors, @r#"
+    stackwarden: STACKWARDEN_TOKN: no such variable, did you mean STACKWARDEN_TOKEN?
+    STACKWARDEN_VERIFY: no such variable; see docs/reference/variables.md for all there are, or remove it
+    TZ: "Europe/Pari" is no time zone; write a name such as Europe/Paris or UTC (did you mean Europe/Paris?)
+    STACKWARDEN_BACKUP_SCHEDULE: "61" is no minute; write a number from 0 to 59, a range such as 0-59, a list, * or */2, as in "0 2 * * *"
+    STACKWARDEN_BACKUP_KEEP: "7d" is no rule; write NAME=NUMBER, such as within=7d,weekly=4,monthly=12
+    "#);
 }
 
 #[test]
@@ -136,7 +263,12 @@ fn a_variable_for_later_is_noted_and_stops_nothing() {
 fn assert_mistakes(ended: &Ended, parts: &[&str]) {
     assert_eq!(ended.code, 2, "{}", ended.everything());
     assert_eq!(ended.output, "");
-    assert_eq!(ended.errors.lines().count(), parts.len(), "{}", ended.errors);
+    assert_eq!(
+        ended.errors.lines().count(),
+        parts.len(),
+        "{}",
+        ended.errors
+    );
     for part in parts {
         assert!(ended.errors.contains(part), "{part}: {}", ended.errors);
     }

@@ -6,14 +6,16 @@
 
 mod artefact;
 mod builder;
+mod fresh;
 mod guardian;
 mod http;
 mod program;
 mod session;
 mod stack;
 
-pub use artefact::Artefact;
-pub use builder::{Service, StackBuilder};
+pub use artefact::{Artefact, names};
+pub use builder::{DATABASE, GATE, SIDECAR, Service, StackBuilder};
+pub use fresh::FreshServer;
 pub use http::HttpAnswer;
 pub use program::{Ran, docker, run};
 pub use session::HeldSession;
@@ -22,18 +24,14 @@ pub use stack::Stack;
 use std::time::{Duration, Instant};
 
 /// How long a first backup and its proof may take, with another stack's proof before it.
-pub const PROOF: Duration = Duration::from_secs(180);
+pub const PROOF: Duration = Duration::from_mins(3);
 /// How long anything quick may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Asks again and again until there is an answer; fails with the last status when the bound has passed.
-pub fn wait_until<T>(
-    what: &str,
-    bound: Duration,
-    mut ask: impl FnMut() -> Result<T, String>,
-) -> T {
+pub fn wait_until<T>(what: &str, bound: Duration, mut ask: impl FnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
         let status = match ask() {

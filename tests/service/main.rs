@@ -12,5 +12,7 @@
 )]
 
 mod harness;
+mod harness_gate;
 
 mod first_backup;
+mod gate;

@@ -12,8 +12,8 @@ use crate::store::layout;
 
 /// What the archive check and the roles add to a dump.
 pub(super) struct Checked {
-    /// Hash of the normalised schema text.
-    pub(super) schema: Sha256Hex,
+    /// Hash of the normalised schema text; `None` when it was not read back.
+    pub(super) schema: Option<Sha256Hex>,
     /// The roles it restores on top of.
     pub(super) globals: Option<BackupId>,
     /// From the lock to now.
@@ -53,10 +53,10 @@ pub(super) fn manifest(
         },
         facts: Some(dumped.facts.clone()),
         revision: dumped.revision.clone(),
-        schema_fingerprint: Some(checked.schema),
+        schema_fingerprint: checked.schema,
         counted: dumped.counted.clone(),
         globals: checked.globals,
-        level: Level::Archive,
+        level: request.level.min(Level::Archive),
     }
 }
 

@@ -44,7 +44,10 @@ impl Artefact {
 
     /// Its proofs, oldest first.
     pub fn proofs(&self) -> Vec<Value> {
-        let folder = self.manifest_path.parent().expect("a manifest has a folder");
+        let folder = self
+            .manifest_path
+            .parent()
+            .expect("a manifest has a folder");
         let start = format!("{}.proof-", self.id);
         let mut names = names(folder);
         names.retain(|name| name.starts_with(&start) && name.ends_with(".json"));
@@ -57,7 +60,10 @@ impl Artefact {
 
     /// Removes its proofs, so that it is unproven again.
     pub fn forget_proofs(&self) {
-        let folder = self.manifest_path.parent().expect("a manifest has a folder");
+        let folder = self
+            .manifest_path
+            .parent()
+            .expect("a manifest has a folder");
         for name in names(folder) {
             if name.starts_with(&format!("{}.proof-", self.id)) {
                 std::fs::remove_file(folder.join(name)).expect("remove a proof");

@@ -73,7 +73,11 @@ fn parse(answer: &str) -> Option<HttpAnswer> {
         .is_some_and(|it| it == "chunked");
     Some(HttpAnswer {
         status,
-        body: if is_chunked { join_chunks(body) } else { body.to_owned() },
+        body: if is_chunked {
+            join_chunks(body)
+        } else {
+            body.to_owned()
+        },
         headers,
     })
 }

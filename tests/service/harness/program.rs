@@ -48,9 +48,8 @@ impl Ran {
     /// The standard output as JSON, whatever the code.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
-            panic!("{}: no JSON ({error}):\n{}", self.what, self.said())
-        })
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{}: no JSON ({error}):\n{}", self.what, self.said()))
     }
 
     /// Everything it wrote.

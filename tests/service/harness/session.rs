@@ -17,7 +17,15 @@ pub struct HeldSession {
 impl HeldSession {
     pub(super) fn open(container: &str, user: &str, database: &str) -> Self {
         let mut child = Command::new("docker")
-            .args(["exec", "-i", container, "psql", "-qAtX", "-v", "ON_ERROR_STOP=1"])
+            .args([
+                "exec",
+                "-i",
+                container,
+                "psql",
+                "-qAtX",
+                "-v",
+                "ON_ERROR_STOP=1",
+            ])
             .args(["-U", user, "-d", database])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -37,7 +37,9 @@ impl Stack {
         let project = format!("sw-{test}-{}", random_suffix());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&project);
         std::fs::create_dir_all(folder.join("backups")).expect("make the stack's folder");
-        let guardian = Guardian::begin(&project, &folder, &builder.needed_images()[1..].join(" "));
+        let images = builder.needed_images();
+        let image = images.last().expect("a stack has images");
+        let guardian = Guardian::begin(&project, &folder, image);
         let stack = Self {
             project,
             folder,
@@ -105,6 +107,15 @@ impl Stack {
     #[track_caller]
     pub fn up(&self) {
         drop(self.try_up().ok());
+    }
+
+    /// Starts the database alone, waits for it and fills its databases with SQL.
+    #[track_caller]
+    pub fn up_database(&self, databases: &[(&str, &str)]) {
+        drop(self.compose(&["up", "-d", "--wait", DATABASE]).ok());
+        for (database, sql) in databases {
+            drop(self.psql(database, sql));
+        }
     }
 
     /// The same where it may fail.
@@ -199,7 +210,16 @@ impl Stack {
     pub fn try_psql(&self, database: &str, sql: &str) -> Ran {
         let (container, user) = (self.container(DATABASE), &self.builder.user);
         let words = [
-            "exec", "-i", &container, "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-U", user, "-d",
+            "exec",
+            "-i",
+            &container,
+            "psql",
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            user,
+            "-d",
             database,
         ];
         run("docker", &words, Some(sql))
@@ -215,7 +235,11 @@ impl Stack {
     pub fn wait_for_postgres(&self) {
         wait_until("postgres takes connections", SOON, || {
             let ready = self.exec(DATABASE, &["pg_isready", "-q", "-h", "127.0.0.1"]);
-            if ready.code == 0 { Ok(()) } else { Err(ready.said()) }
+            if ready.code == 0 {
+                Ok(())
+            } else {
+                Err(ready.said())
+            }
         });
     }
 
@@ -241,7 +265,10 @@ impl Stack {
     #[track_caller]
     pub fn gate_ended(&self) -> (i32, String) {
         let code = wait_until("the gate ends", PROOF, || {
-            match self.inspect(GATE, "{{.State.Status}} {{.State.ExitCode}}").split_once(' ') {
+            match self
+                .inspect(GATE, "{{.State.Status}} {{.State.ExitCode}}")
+                .split_once(' ')
+            {
                 Some(("exited", code)) => Ok(code.parse().expect("an exit code")),
                 other => Err(format!("{other:?}")),
             }
@@ -275,6 +302,12 @@ impl Stack {
         self.wait_for_listed(database, PROOF, |_| true)
     }
 
+    /// Waits for the proof of a database's newest backup to end, however it ends.
+    #[track_caller]
+    pub fn wait_for_verdict(&self, database: &str) -> Value {
+        self.wait_for_listed(database, PROOF, |backup| backup["standing"] != "unproven")
+    }
+
     /// Waits for the newest backup of a database to be proven at `level`.
     #[track_caller]
     pub fn wait_for_proof(&self, database: &str, level: &str) -> Value {
@@ -295,7 +328,9 @@ impl Stack {
             let listed = self.stackwarden(&["--json", "backups"]);
             let all: Vec<Value> = serde_json::from_str(&listed.stdout)
                 .map_err(|error| format!("{error}: {}", listed.said()))?;
-            let newest = all.into_iter().rfind(|backup| backup["database"] == database);
+            let newest = all
+                .into_iter()
+                .rfind(|backup| backup["database"] == database);
             match newest {
                 Some(backup) if is_wanted(&backup) => Ok(backup),
                 other => Err(other.map_or("none".to_owned(), |it| it.to_string())),

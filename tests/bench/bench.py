@@ -1,0 +1,313 @@
+#!/usr/bin/env python3
+"""Measures stackwarden against bare pg_dump, pg_restore and the usual bash, side by side in one run.
+
+    tests/bench/bench.py [--rows MILLIONS] [--postgres 17] [--rounds 2] [--keep]
+
+Every figure is a ratio of two times taken in this run, or a reading of the kernel. Prints a Markdown table;
+docs/benchmarks.md holds a run with the machine it was taken on. Needs docker, docker compose and wrk.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+IMAGE = os.environ.get("STACKWARDEN_IMAGE", "stackwarden:0.1.0")
+PROJECT = f"sw-bench-{os.getpid()}"
+TOKEN = "bench-token-of-this-run"
+
+COMPOSE = """
+name: {project}
+services:
+  postgres:
+    image: postgres:{major}
+    environment: {{ POSTGRES_USER: app, POSTGRES_PASSWORD: bench, POSTGRES_DB: app }}
+    shm_size: 256mb
+    command: ["postgres", "-c", "max_wal_size=4GB", "-c", "shared_buffers=512MB"]
+    volumes: [data:/var/lib/postgresql/data]
+    healthcheck: {{ test: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "app"], interval: 1s, retries: 60 }}
+  app:
+    image: postgres:{major}
+    entrypoint: ["sleep", "86400"]
+    init: true
+    depends_on: {{ stackwarden-gate: {{ condition: service_completed_successfully }} }}
+    environment: {{ DATABASE_URL: "postgresql://app:bench@postgres/app", PGPASSWORD: bench }}
+    labels:
+      stackwarden.migrate: '["psql", "-h", "postgres", "-U", "app", "-d", "app", "-c", "INSERT INTO alembic_version SELECT ''1'' WHERE NOT EXISTS (SELECT 1 FROM alembic_version)"]'
+  stackwarden-gate:
+    image: {image}
+    command: gate
+    restart: "no"
+    volumes: ["/var/run/docker.sock:/var/run/docker.sock", "{folder}:/backups"]
+    depends_on: {{ postgres: {{ condition: service_healthy }} }}
+  stackwarden:
+    image: {image}
+    volumes: ["/var/run/docker.sock:/var/run/docker.sock", "{folder}:/backups"]
+    environment:
+      STACKWARDEN_TOKEN: {token}
+      STACKWARDEN_BACKUP_SCHEDULE: "0 0 1 1 *"
+      STACKWARDEN_BACKUP_VERIFY: "${{LEVEL:-stream}}"
+      STACKWARDEN_PROOF_MEMORY: 4GB
+volumes:
+  data:
+"""
+
+LOAD = """
+CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);
+CREATE TABLE accounts AS SELECT g AS id, g % 97 AS branch, md5(g::text) AS name, (g % 100000)::numeric / 100 AS balance,
+  now() - g * interval '1 second' AS at FROM generate_series(1, {accounts}) g;
+CREATE TABLE events AS SELECT g AS id, 1 + g % {accounts} AS account, md5(g::text) || md5((g * 7)::text) AS payload,
+  g % 5 AS kind, jsonb_build_object('k', g % 1000, 'v', md5((g % 5000)::text)) AS details FROM generate_series(1, {events}) g;
+ALTER TABLE accounts ADD PRIMARY KEY (id);
+ALTER TABLE events ADD PRIMARY KEY (id);
+CREATE INDEX ON events (account);
+VACUUM ANALYZE;
+"""
+
+# The nine steps of the usual script: plain dump to a file, size, header, trailer, checksum, gzip, listing, retention.
+NINE_STEPS = """set -e; f=/work/plain.sql
+pg_dump -U app app > $f; wc -c < $f >/dev/null; head -n 5 $f | grep -q 'PostgreSQL database dump'
+tail -n 5 $f | grep -q 'dump complete'; sha256sum $f > $f.sha256; gzip -f $f; ls -la /work >/dev/null
+find /work -name '*.gz' -mtime +7 -delete"""
+
+TUNED = ("-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 "
+         "-c autovacuum=off -c maintenance_work_mem=256MB -c max_wal_size=4GB -c shared_buffers=256MB")
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        sys.exit(f"bench: {' '.join(command)[:200]} failed with {done.returncode}: {(done.stderr or done.stdout)[-800:]}")
+    return done.stdout
+
+
+def timed(*command):
+    begun = time.monotonic()
+    run(*command)
+    return time.monotonic() - begun
+
+
+def best(rounds, action):
+    return min(action() for _ in range(rounds))
+
+
+class Stack:
+    def __init__(self, major, folder):
+        self.folder = folder / "backups"
+        self.folder.mkdir()
+        self.file = folder / "compose.yml"
+        self.file.write_text(COMPOSE.format(project=PROJECT, major=major, image=IMAGE, folder=self.folder, token=TOKEN))
+        self.database = f"{PROJECT}-postgres-1"
+        self.sidecar = f"{PROJECT}-stackwarden-1"
+
+    def compose(self, *arguments, level="stream"):
+        return run("docker", "compose", "-f", str(self.file), *arguments, env={**os.environ, "LEVEL": level})
+
+    def inside(self, script):
+        return ("docker", "exec", "-u", "postgres", self.database, "sh", "-c", script)
+
+    def start_sidecar(self, level):
+        self.compose("up", "-d", "--wait", "--force-recreate", "--no-deps", "stackwarden", level=level)
+        until("the sidecar to know its database", lambda: self.status()["databases"])
+        self.settle()
+
+    def status(self):
+        return json.loads(run("docker", "exec", self.sidecar, "/stackwarden", "status", "--json"))
+
+    def settle(self):
+        until("running jobs to end", lambda: all(job["ended_at"] for job in self.status()["jobs"]))
+
+    def back_up(self):
+        """Wall seconds of the command, and what the manifest says."""
+        begun = time.monotonic()
+        job = json.loads(run("docker", "exec", self.sidecar, "/stackwarden", "backup", "--json", "postgres/app"))
+        wall = time.monotonic() - begun
+        part = next(part for part in job["parts"] if part["subject"] == "postgres/app")
+        manifest = json.loads(next(self.folder.rglob(f"{part['backup']}.json")).read_text())
+        return wall, manifest
+
+    def stage_sums(self):
+        text = get(self.address(), "/metrics").decode()
+        found = re.findall(r'backup_duration_seconds_sum\{service="postgres",database="app",stage="(\w+)"\} (\S+)', text)
+        return {stage: float(value) for stage, value in found}
+
+    def address(self):
+        return run("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.sidecar).strip()
+
+    def memory(self):
+        pid = run("docker", "inspect", "-f", "{{.State.Pid}}", self.sidecar).strip()
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return {name: int(re.search(rf"{name}:\s+(\d+)", text).group(1)) / 1024 for name in ("VmHWM", "VmRSS", "RssAnon")}
+
+
+def get(address, path):
+    with urllib.request.urlopen(f"http://{address}:9180{path}", timeout=20) as answer:
+        return answer.read()
+
+
+def until(what, condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.2)
+    sys.exit(f"bench: waited {seconds} s in vain for {what}")
+
+
+def wrk(url):
+    text = run("wrk", "-t1", "-c16", "-d5s", "--latency", url)
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", text).groups()
+    return rate, float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def restore(stack, major, dump, settings, jobs, after):
+    """Seconds to restore `dump` into a throw-away server with these settings."""
+    name = f"{PROJECT}-restore"
+    try:
+        run("docker", "run", "-d", "--name", name, "--label", "stackwarden.bench=1", "-e", "POSTGRES_PASSWORD=x", "-e",
+            "POSTGRES_USER=app", "--shm-size", "256m", "-v", f"{dump.parent}:/dump:ro", f"postgres:{major}",
+            "postgres", *settings.split())
+        until("the restore server", lambda: subprocess.run(
+            ["docker", "exec", name, "pg_isready", "-q", "-h", "127.0.0.1", "-U", "app"]).returncode == 0)
+        return timed("docker", "exec", name, "sh", "-c",
+                     f"createdb -U app copy && pg_restore -U app -d copy -j {jobs} /dump/{dump.name} && {after}")
+    finally:
+        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True)
+
+
+def gate_seconds(stack):
+    stack.compose("up", "-d", "--no-deps", "--force-recreate", "stackwarden-gate")
+    name = f"{PROJECT}-stackwarden-gate-1"
+    until("the gate", lambda: run("docker", "inspect", "-f", "{{.State.Status}}", name).strip() == "exited")
+    state = json.loads(run("docker", "inspect", "-f", "{{json .State}}", name))
+    if state["ExitCode"] != 0:
+        sys.exit(f"bench: the gate failed: {run('docker', 'logs', name)[-500:]}")
+    parse = lambda text: time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + text[19:-1][:7])
+    return parse(state["FinishedAt"]) - parse(state["StartedAt"])
+
+
+def event_milliseconds(stack):
+    """From `docker pause` having returned to /health showing it."""
+    app, address = f"{PROJECT}-app-1", stack.address()
+    status = lambda: json.loads(get_any(address, "/health"))["status"]
+    until("a well stack", lambda: status() != "fail", 60)
+    run("docker", "pause", app)
+    begun = time.monotonic()
+    while status() != "fail":
+        if time.monotonic() - begun > 30:
+            break
+    took = (time.monotonic() - begun) * 1000
+    run("docker", "unpause", app)
+    return took
+
+
+def get_any(address, path):
+    try:
+        return get(address, path)
+    except urllib.error.HTTPError as error:
+        return error.read()
+
+
+def measure(stack, arguments, work):
+    rows, major, rounds = [], arguments.postgres, arguments.rounds
+    size = int(run(*stack.inside("psql -U app -d app -Atc 'SELECT pg_database_size(current_database())'")))
+    rows.append(("database", f"{size / 1e9:.2f} GB, PostgreSQL {major}", "", ""))
+    packing = "pg_dump -U app -Fc --compress=zstd:1 app > /dev/null"
+    if major < 16:
+        packing = "pg_dump -U app -Fc -Z0 app | zstd -1 -q > /dev/null"
+    bare = best(rounds, lambda: timed(*stack.inside(packing)))
+    rows.append(("bare dump to /dev/null", f"{bare:.1f} s", "", ""))
+
+    def ours(level):
+        stack.start_sidecar(level)
+        walls, dumps = [], []
+        for _ in range(rounds):
+            before = stack.stage_sums().get("dump", 0.0)
+            wall, manifest = stack.back_up()
+            dumps.append(stack.stage_sums()["dump"] - before)
+            walls.append(wall)
+            stack.settle()
+        return min(walls), min(dumps), manifest
+
+    stream, dump_plain, _ = ours("stream")
+    rows.append(("backup to disk at `stream`", f"{stream:.1f} s", f"{stream / bare:.2f} × bare", "1.3 (1.1)"))
+    archive, _, _ = ours("archive")
+    rows.append(("backup to disk at `archive`", f"{archive:.1f} s", f"{archive / bare:.2f} × bare", "1.7 with S3"))
+    counted, dump_counted, manifest = ours("content")
+    rows.append(("digests beside the dump", f"{dump_counted:.1f} s for {dump_plain:.1f} s", f"{dump_counted / dump_plain:.2f} ×", "1.3"))
+    job = json.loads(run("docker", "exec", stack.sidecar, "/stackwarden", "verify", manifest["id"], "--json"))
+    if job["state"] != "succeeded":
+        sys.exit(f"bench: the proof failed: {job}")
+    proof = job["seconds"]
+    proven = counted + proof
+    rows.append(("proven backup at `content`", f"{proven:.1f} s ({counted:.1f} + {proof:.1f})", "", ""))
+    memory = stack.memory()
+    rows.append(("sidecar's memory, peak", f"{memory['VmHWM']:.0f} MiB", "", "64 MiB"))
+
+    nine = best(1, lambda: timed("docker", "exec", "-u", "root", stack.database, "sh", "-c", f"mkdir -p /work; {NINE_STEPS}"))
+    run("docker", "exec", "-u", "root", stack.database, "rm", "-rf", "/work")
+    rows.append(("nine-step bash", f"{nine:.1f} s", f"{nine / archive:.1f} × ours at `archive`", "5"))
+
+    dump = work / "bare.dump"
+    pack = "--compress=zstd:1" if major >= 16 else "-Z1"
+    with dump.open("wb") as file:
+        begun = time.monotonic()
+        subprocess.run(["docker", "exec", "-u", "postgres", stack.database, "pg_dump", "-U", "app", "-Fc", pack, "app"], stdout=file, check=True)
+        dumped = time.monotonic() - begun
+    tuned = restore(stack, major, dump, TUNED, 2, "true")
+    plain = restore(stack, major, dump, "", 1, "psql -U app -d copy -Atc 'SELECT count(*) FROM alembic_version'")
+    rows.append(("dump + tuned restore -j2", f"{dumped + tuned:.1f} s", f"ours {proven / (dumped + tuned):.2f} × ({proven - dumped - tuned:+.1f} s)", "1.25 and 3 s"))
+    rows.append(("dump + default drill", f"{dumped + plain:.1f} s", f"ours {(dumped + plain) / proven:.2f} × faster", "1.25 (1.5)"))
+
+    time.sleep(5)
+    memory = stack.memory()
+    rows.append(("sidecar's memory, idle after it", f"{memory['RssAnon']:.1f} MiB anonymous, {memory['VmRSS']:.1f} MiB in all", "", "8 / 20 MiB"))
+    rate, _ = wrk(f"http://{stack.address()}:9180/health")
+    rows.append(("`/health`", f"{rate:,.0f} requests/s", "", "10 000"))
+    _, p99 = wrk(f"http://{stack.address()}:9180/metrics")
+    rows.append(("`/metrics` of this stack", f"p99 {p99:.1f} ms", "", "20 ms at 1 MB"))
+    stack.compose("up", "-d", "stackwarden-gate", "app", level="content")
+    gate = statistics.median(gate_seconds(stack) for _ in range(3))
+    rows.append(("gate with nothing to do", f"{gate:.2f} s", "", "1 s"))
+    event = statistics.median(event_milliseconds(stack) for _ in range(3))
+    rows.append(("event to `/health`", f"{event:.0f} ms", "", "100 ms"))
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=float, default=6.0, help="millions of rows in the larger table; 6 make about 1.6 GB")
+    parser.add_argument("--postgres", type=int, default=17)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--keep", action="store_true", help="leave the stack running")
+    arguments = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("bench: wrk is missing: apt-get install wrk")
+    work = pathlib.Path(tempfile.mkdtemp(prefix="stackwarden-bench-"))
+    stack = Stack(arguments.postgres, work)
+    try:
+        stack.compose("up", "-d", "--wait", "postgres")
+        events = int(arguments.rows * 1e6)
+        load = LOAD.format(events=events, accounts=max(events // 3, 1))
+        run("docker", "exec", "-i", "-u", "postgres", stack.database, "psql", "-q", "-U", "app", "-d", "app", "-v", "ON_ERROR_STOP=1", input=load)
+        rows = measure(stack, arguments, work)
+    finally:
+        if not arguments.keep:
+            subprocess.run(["docker", "compose", "-f", str(stack.file), "down", "-v", "-t", "0", "--remove-orphans"], capture_output=True)
+            shutil.rmtree(work, ignore_errors=True)
+    print("| what | measured | ratio | bar |\n|---|---|---|---|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
