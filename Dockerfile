@@ -3,6 +3,8 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 # Static, so that nothing but the program has to be in the final image. Needs --target, or build scripts would be linked so too.
 ENV RUSTFLAGS="-C target-feature=+crt-static" CARGO_INCREMENTAL=0
+# 1 on a machine with little memory: --build-arg CARGO_BUILD_JOBS=1
+ARG CARGO_BUILD_JOBS=default
 # Tests and benches are not in this context, and Cargo refuses a manifest that names files it cannot find.
 COPY Cargo.toml Cargo.lock ./
 RUN awk '/^\[/ { skip = ($0 ~ /^\[\[(test|bench|example)\]\]/) } !skip' Cargo.toml > stripped && mv stripped Cargo.toml \

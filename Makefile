@@ -23,7 +23,7 @@ images: ## Images of the demo and the tests: pulled, or built as stand-ins
 
 image: tools ## The product's image: make image IMAGE=name
 	@$(STAND_INS)/images rust:1.95-slim-bookworm
-	$(BUILD) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+	$(BUILD) --build-arg VERSION=$(VERSION) $(if $(CARGO_BUILD_JOBS),--build-arg CARGO_BUILD_JOBS=$(CARGO_BUILD_JOBS)) -t $(IMAGE) .
 
 demo: tools images image ## Two stacks behind Traefik; ends with the first proven backups
 	@[ "$(IMAGE)" = "stackwarden:$(VERSION)" ] || docker tag $(IMAGE) stackwarden:$(VERSION)

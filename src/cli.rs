@@ -119,8 +119,21 @@ async fn dispatch(
             let work = asking::back_up(settings, asked, lifecycle.soft(), printer);
             finish(&lifecycle.command(GRACE, work).await)
         }
-        Command::Verify { backup, level } => {
-            let work = asking::verify(settings, backup, level, form, printer);
+        Command::Verify {
+            backup,
+            database,
+            level,
+        } => {
+            let work = asking::verify(
+                settings,
+                asking::Wish {
+                    backup,
+                    database,
+                    level,
+                },
+                form,
+                printer,
+            );
             finish(&lifecycle.command(GRACE, work).await)
         }
         Command::Backups { database } => show::backups(settings, database, form, printer).await,

@@ -140,9 +140,11 @@ fn plan(
     let servers = find_servers(&stack.fleet);
     let database =
         find_migration_database(container, policy, &servers).map_err(GateError::Database)?;
-    let Some(target) = stack.roster.all_servers.get(&database.service) else {
-        return Ok(None);
-    };
+    let target = stack.roster.all_servers.get(&database.service);
+    let target = target.ok_or_else(|| {
+        let service = service.clone();
+        GateError::Database(MigrationDatabaseError::NoServer { service })
+    })?;
     let asked = stack.roster.servers.get(&target.service);
     let own = ground
         .context

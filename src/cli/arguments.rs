@@ -51,6 +51,8 @@ pub(super) enum Command {
     Verify {
         /// A backup's id, or `latest`.
         backup: String,
+        /// Of which database `latest` is meant, as service/database; the newest of all otherwise.
+        database: Option<String>,
         /// How far: restore, rows or content.
         #[arg(long)]
         level: Option<String>,

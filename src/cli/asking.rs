@@ -21,7 +21,7 @@ use crate::domain::id::{DatabaseName, DatabaseRef, ServiceName};
 use crate::domain::job::{JobPart, JobReport, Outcome};
 use crate::domain::unit::ByteCount;
 use crate::http::wire::{
-    AcceptedWire, BackupOrderWire, BackupsWire, JobWire, PartWire, ProblemWire,
+    AcceptedWire, BackupOrderWire, BackupWire, BackupsWire, JobWire, PartWire, ProblemWire,
 };
 
 const LIMITS: Limits = Limits {
@@ -189,21 +189,28 @@ async fn ask_for_backup(sidecar: &Sidecar, databases: &[String]) -> Result<JobWi
     sidecar.follow(&accepted.job).await
 }
 
+/// `verify`, as asked for.
+pub(super) struct Wish {
+    pub(super) backup: String,
+    pub(super) database: Option<String>,
+    pub(super) level: Option<String>,
+}
+
 /// `stackwarden verify`.
 pub(super) async fn verify(
     settings: &Settings,
-    backup: String,
-    level: Option<String>,
+    wish: Wish,
     form: Form,
     printer: &mut Printer,
 ) -> ExitStatus {
     let asked = async {
         let sidecar = Sidecar::find(settings).await?;
-        let id = match backup.as_str() {
-            "latest" => newest(&sidecar.get("/v1/backups").await?)?,
+        let id = match wish.backup.as_str() {
+            "latest" => newest(&sidecar.get("/v1/backups").await?, wish.database.as_deref())?,
             id => id.to_owned(),
         };
-        let query = level
+        let query = wish
+            .level
             .map(|level| format!("?level={level}"))
             .unwrap_or_default();
         let path = format!("/v1/backups/{id}/verify{query}");
@@ -213,16 +220,19 @@ pub(super) async fn verify(
     tell_job(asked.await, form, printer)
 }
 
-fn newest(listed: &BackupsWire) -> Result<String, Refusal> {
-    let databases = listed
-        .backups
-        .iter()
-        .filter(|backup| backup.database.is_some());
-    let newest = databases
+fn newest(listed: &BackupsWire, wanted: Option<&str>) -> Result<String, Refusal> {
+    let is_wanted = |backup: &BackupWire| match (&backup.database, wanted) {
+        (Some(database), Some(wanted)) => format!("{}/{database}", backup.service) == wanted,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let wanted = listed.backups.iter().filter(|backup| is_wanted(backup));
+    let newest = wanted
         .max_by(|a, b| a.at.cmp(&b.at))
         .map(|backup| backup.id.clone());
-    newest
-        .ok_or_else(|| Refusal::Said("there is no backup yet; run: stackwarden backup".to_owned()))
+    newest.ok_or_else(|| {
+        Refusal::Said("there is no such backup yet; run: stackwarden backup".to_owned())
+    })
 }
 
 fn fail(why: &str, printer: &mut Printer) -> ExitStatus {

@@ -365,14 +365,36 @@ pub enum Standing {
 }
 
 impl Backup {
-    /// The newest proof decides; without one it is unproven.
+    /// What the proofs since the last refutation reached; without one it is unproven.
+    ///
+    /// A later proof asked for at a lower level takes nothing away; one that found a difference does, until
+    /// a newer one finds none.
     pub fn standing(&self) -> Standing {
-        match self.proofs.last() {
-            None => Standing::Unproven,
-            Some(proof) => match proof.level {
-                Some(level) if proof.differences.is_empty() => Standing::Proven(level),
-                Some(_) | None => Standing::Refuted,
-            },
+        let refuted = self.proofs.iter().rposition(|proof| !proof.is_good());
+        let since = refuted.map_or(0, |position| position + 1);
+        let reached = self
+            .proofs
+            .iter()
+            .skip(since)
+            .filter_map(|proof| proof.level)
+            .max();
+        match (reached, refuted) {
+            (Some(level), _) => Standing::Proven(level),
+            (None, Some(_)) => Standing::Refuted,
+            (None, None) => Standing::Unproven,
+        }
+    }
+
+    /// Whether a proof at this level is still owed: never tried so far, and nobody said why it cannot be.
+    pub fn owes_proof(&self, asked: Level) -> bool {
+        let stepped_down = self
+            .proofs
+            .last()
+            .is_some_and(|proof| proof.reason.is_some());
+        match self.standing() {
+            Standing::Unproven => true,
+            Standing::Proven(level) => level < asked && !stepped_down,
+            Standing::Refuted => false,
         }
     }
 
@@ -390,3 +412,6 @@ impl Backup {
         matches!(self.standing(), Standing::Proven(level) if level >= Level::Restore)
     }
 }
+
+#[cfg(test)]
+mod tests;

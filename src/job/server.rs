@@ -1,5 +1,8 @@
 //! A session with a server of the stack, and what it tells: joins [`crate::postgres`] to Docker's exec.
 
+mod lock;
+mod look;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,16 +14,14 @@ use crate::docker::{DockerError, ExecRequest, StderrHandle, StdinMode};
 use crate::domain::database::login::LoginError;
 use crate::domain::database::secret::Secret;
 use crate::domain::failure::FailureKind;
-use crate::domain::health::ServerVitals;
 use crate::domain::id::{DatabaseName, ServiceName};
-use crate::domain::policy::DatabaseSelection;
 use crate::domain::roster::ServerTarget;
-use crate::postgres::catalog::DatabaseRole;
-use crate::postgres::leftover::{Leftovers, terminate_sql};
-use crate::postgres::lock::{self as lock_of, LockAnswer};
 use crate::postgres::{
-    ApplicationName, CommandSpec, Condition, Login, NetworkTarget, Password, PostgresError, Session,
+    ApplicationName, CommandSpec, Condition, Login, Password, PostgresError, Session,
 };
+
+pub use lock::{DatabaseLock, end_leftovers, lock};
+pub use look::{Question, Seen, WayIn, choose, look};
 
 /// Why a server could not be talked to.
 #[derive(Debug, Error)]
@@ -88,8 +89,8 @@ const OPENING: Duration = Duration::from_secs(15);
 pub const QUESTION: Duration = Duration::from_secs(30);
 /// How long a server that starts or restarts is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a busy lock is asked for again.
-const LOCK_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// A connected session that can name its server in errors.
 #[derive(Debug)]
@@ -127,21 +128,6 @@ impl Connected {
     pub async fn run(&mut self, sql: &str, deadline: Duration) -> Result<(), ServerError> {
         let outcome = self.session.run(sql, deadline).await;
         outcome.map_err(|source| self.error(source))
-    }
-}
-
-impl Connected {
-    async fn end(&mut self, leftovers: &Leftovers<'_>) -> Result<u64, ServerError> {
-        #[derive(serde::Deserialize)]
-        struct Row {
-            ended: u64,
-        }
-        let row = self
-            .session
-            .row::<Row>(&terminate_sql(leftovers), QUESTION)
-            .await;
-        row.map(|row| row.ended)
-            .map_err(|source| self.error(source))
     }
 }
 
@@ -255,69 +241,7 @@ pub async fn connect_patiently(
             return Err(error);
         }
         tokio::select! {
-            () = tokio::time::sleep(LOCK_PAUSE) => {}
-            () = run.stop.cancelled() => return Err(ServerError::Cancelled),
-        }
-    }
-}
-
-/// The exclusive right to back up or migrate one database; given back when dropped.
-#[derive(Debug)]
-pub struct DatabaseLock {
-    connected: Connected,
-}
-
-impl DatabaseLock {
-    /// Whether the session that holds the lock still lives.
-    ///
-    /// # Errors
-    /// When it does not: somebody else may write to the database now.
-    pub async fn check(&mut self) -> Result<(), ServerError> {
-        self.connected.run("SELECT 1", QUESTION).await
-    }
-
-    /// Ends every other session of this job: what a broken dump may have left holding locks.
-    ///
-    /// # Errors
-    /// When the server does not answer; it then has no sessions either, or the next start ends them.
-    pub async fn end_sessions(
-        &mut self,
-        context: &JobContext,
-        run: &Run,
-    ) -> Result<u64, ServerError> {
-        let name = ApplicationName::build(&context.project, run.id.as_str());
-        self.connected.end(&Leftovers::Job(&name)).await
-    }
-}
-
-/// Waits for the exclusive right, in the order of luck, and names the holder when it does not come.
-///
-/// # Errors
-/// [`ServerError::Busy`] after the wait.
-pub async fn lock(
-    context: &JobContext,
-    run: &Run,
-    target: &ServerTarget,
-    database: &DatabaseName,
-) -> Result<DatabaseLock, ServerError> {
-    let mut connected = connect_maintenance(context, run, target).await?;
-    let begun = Instant::now();
-    loop {
-        let answer = lock_of::try_lock(&mut connected.session, database).await;
-        let holder = match answer.map_err(|source| connected.error(source))? {
-            LockAnswer::Held => return Ok(DatabaseLock { connected }),
-            LockAnswer::Busy { holder } => holder,
-        };
-        let waited = begun.elapsed();
-        if waited >= context.limits.lock_wait {
-            return Err(ServerError::Busy {
-                database: database.clone(),
-                holder,
-                waited,
-            });
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOCK_PAUSE) => {}
+            () = tokio::time::sleep(RETRY_PAUSE) => {}
             () = run.stop.cancelled() => return Err(ServerError::Cancelled),
         }
     }
@@ -340,182 +264,4 @@ pub async fn connect_maintenance(
         }
         connected => connected,
     }
-}
-
-/// How a server is asked cheap questions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WayIn {
-    /// Over a network that we share with it: costs the engine nothing.
-    Network,
-    /// psql in its container: works where no network is shared and where the password of the environment is
-    /// not the password any more.
-    Exec,
-}
-
-/// A session over the network, or `None` where that does not work.
-async fn connect_network(
-    context: &JobContext,
-    run: &Run,
-    target: &ServerTarget,
-) -> Result<Option<Connected>, ServerError> {
-    let Some(own) = &context.own else {
-        return Ok(None);
-    };
-    let found = context
-        .docker
-        .find_shared_address(&own.id, &target.container)
-        .await;
-    let Some(address) = found.map_err(|source| docker_error(target, source))? else {
-        return Ok(None);
-    };
-    let network = NetworkTarget {
-        host: address.to_string(),
-        port: PORT,
-        login: login(context, target).await?,
-        database: DatabaseName::new("postgres"),
-        application: ApplicationName::build(&context.project, run.id.as_str()),
-    };
-    let session = Session::connect(&network).await.ok();
-    let service = target.service.clone();
-    Ok(session.map(|session| Connected {
-        session,
-        service,
-        stderr: None,
-    }))
-}
-
-/// What a look at a server shows.
-#[derive(Debug)]
-pub struct Seen {
-    /// The databases that are backed up.
-    pub databases: Vec<DatabaseName>,
-    /// Those of the suspected ones that hold no table.
-    pub empty: Vec<DatabaseName>,
-    /// Essentials.
-    pub vitals: ServerVitals,
-    /// The way that worked.
-    pub way: WayIn,
-}
-
-/// How to look.
-#[derive(Debug)]
-pub struct Question<F> {
-    /// The way to try first.
-    pub way: WayIn,
-    /// Which databases may hold no table.
-    pub may_be_empty: F,
-}
-
-/// Looks which databases are to be backed up, which of them is empty, and how the server is.
-///
-/// Only databases that `may_be_empty` says so of are looked into: it costs a session each.
-///
-/// # Errors
-/// When the server does not answer.
-pub async fn look(
-    context: &JobContext,
-    run: &Run,
-    target: &ServerTarget,
-    selection: &DatabaseSelection,
-    question: Question<impl Fn(&DatabaseName) -> bool>,
-) -> Result<Seen, ServerError> {
-    let network = match question.way {
-        WayIn::Network => connect_network(context, run, target).await?,
-        WayIn::Exec => None,
-    };
-    let (mut connected, way) = match network {
-        Some(connected) => (connected, WayIn::Network),
-        None => (
-            connect_maintenance(context, run, target).await?,
-            WayIn::Exec,
-        ),
-    };
-    let databases = choose(context, run, target, selection, &mut connected).await?;
-    let vitals = crate::postgres::vitals::vitals(&mut connected.session).await;
-    let vitals = vitals.map_err(|source| connected.error(source))?;
-    let mut empty = Vec::new();
-    for database in databases.iter().filter(|it| (question.may_be_empty)(it)) {
-        // One that cannot be asked is not called empty: its backup then says what is wrong.
-        if let Ok(false) = holds_tables(context, run, target, database).await {
-            empty.push(database.clone());
-        }
-    }
-    Ok(Seen {
-        databases,
-        empty,
-        vitals,
-        way,
-    })
-}
-
-/// The databases of a selection that are there: `*` leaves out templates, and `postgres` without tables.
-///
-/// # Errors
-/// When the server does not answer. A named database that is missing is simply in the answer: its dump
-/// then fails and says so, which nobody may overlook.
-pub async fn choose(
-    context: &JobContext,
-    run: &Run,
-    target: &ServerTarget,
-    selection: &DatabaseSelection,
-    maintenance: &mut Connected,
-) -> Result<Vec<DatabaseName>, ServerError> {
-    if let DatabaseSelection::Named(named) = selection {
-        return Ok(named.iter().cloned().collect());
-    }
-    let listed = crate::postgres::catalog::databases(&mut maintenance.session).await;
-    let listed = listed.map_err(|source| maintenance.error(source))?;
-    let mut chosen = Vec::new();
-    for entry in listed
-        .into_iter()
-        .filter(|it| it.role == DatabaseRole::Ordinary)
-    {
-        if entry.name.as_str() == "postgres"
-            && !holds_tables(context, run, target, &entry.name).await?
-        {
-            continue;
-        }
-        chosen.push(entry.name);
-    }
-    Ok(chosen)
-}
-
-async fn holds_tables(
-    context: &JobContext,
-    run: &Run,
-    target: &ServerTarget,
-    database: &DatabaseName,
-) -> Result<bool, ServerError> {
-    let mut connected = connect(context, run, target, database).await?;
-    let answer = crate::postgres::catalog::has_user_tables(&mut connected.session).await;
-    answer.map_err(|source| connected.error(source))
-}
-
-/// Ends sessions of this project on every database whose lock nobody holds; says how many.
-///
-/// Holding the lock is what proves that no living job of the sidecar or the gate owns them.
-///
-/// # Errors
-/// When the server does not answer.
-pub async fn end_leftovers(
-    context: &JobContext,
-    run: &Run,
-    target: &ServerTarget,
-) -> Result<u64, ServerError> {
-    let mut connected = connect_maintenance(context, run, target).await?;
-    let listed = crate::postgres::catalog::databases(&mut connected.session).await;
-    let listed = listed.map_err(|source| connected.error(source))?;
-    let mut ended = 0;
-    for entry in listed
-        .into_iter()
-        .filter(|it| it.role == DatabaseRole::Ordinary)
-    {
-        let answer = lock_of::try_lock(&mut connected.session, &entry.name).await;
-        if answer.map_err(|source| connected.error(source))? == LockAnswer::Held {
-            ended += connected
-                .end(&Leftovers::Database(&context.project, &entry.name))
-                .await?;
-        }
-    }
-    Ok(ended)
 }

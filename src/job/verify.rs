@@ -219,7 +219,7 @@ async fn prove(
     backup: &Backup,
     scratch: &Scratch,
 ) -> Result<Findings, VerifyError> {
-    let globals = read_globals(context, plan, backup)?;
+    let globals = read_globals(context, plan, backup).await?;
     let restored = match restore::run(context, backup, scratch, globals.as_deref()).await? {
         restore::Restored::Done(restored) => restored,
         restore::Restored::Refused(said) => {
@@ -251,7 +251,7 @@ async fn prove(
 }
 
 /// The roles that the dump restores on top of.
-fn read_globals(
+async fn read_globals(
     context: &JobContext,
     plan: &VerifyPlan,
     backup: &Backup,
@@ -267,8 +267,9 @@ fn read_globals(
         return Ok(None);
     };
     let path = context.store.path_of(&globals.manifest);
-    let bytes =
-        std::fs::read(&path).map_err(|source| StoreError::from_io("read", &path, source))?;
+    let bytes = tokio::fs::read(&path)
+        .await
+        .map_err(|source| StoreError::from_io("read", &path, source))?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 

@@ -1,4 +1,4 @@
-//! What Docker shows: re-lists the project's containers at every event and every half minute.
+//! What Docker shows: re-lists the project's containers at every event and every quarter of a minute.
 
 use std::collections::BTreeMap;
 use std::pin::pin;

@@ -15,7 +15,7 @@ use tracing::warn;
 use crate::board::{Board, Picture, Reach, SeriesPicture, ServerPicture};
 use crate::clock::Clock;
 use crate::desk::Desk;
-use crate::domain::backup::{Content, Level, Reason, Series, Standing};
+use crate::domain::backup::{Content, Level, Reason, Series};
 use crate::domain::id::DatabaseRef;
 use crate::domain::job::{BackupScope, JobRequest, Submission};
 use crate::domain::schedule::due::{Due, History, is_due, newest_success};
@@ -202,15 +202,12 @@ fn due_proof_of(
     {
         return None;
     }
-    let unproven = state
-        .backups
-        .iter()
-        .rev()
-        .find(|it| it.standing() == Standing::Unproven)?;
+    let level = server.policy.verify;
+    let unproven = state.backups.iter().rev().find(|it| it.owes_proof(level))?;
     let request = JobRequest::Verify {
         database: database.clone(),
         id: unproven.manifest.id.clone(),
-        level: server.policy.verify,
+        level,
     };
     Some((unproven.manifest.snapshot_at, request))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::harness::{Artefact, GATE, SOON, Stack, docker, wait_until};
 use crate::harness_gate::{
-    API, App, api_with, count, gate_lines, gate_log, gated, line, parse_time, state, stop_waiting,
+    API, App, Waiting, api_with, count, gate_lines, gate_log, gated, line, parse_time, state,
     time_of, written,
 };
 
@@ -265,7 +265,7 @@ fn labels_that_cannot_be_obeyed_keep_the_gate_closed() {
 #[test]
 fn a_migration_that_takes_too_long_is_killed_and_leaves_nothing() {
     let app = App::idle()
-        .migrating("CREATE TABLE long AS SELECT pg_sleep(600)")
+        .migrating("CREATE TABLE long AS SELECT 1 AS one FROM pg_sleep(600)")
         .label("stackwarden.migrate.timeout", "3s");
     let stack = gated("timeout").service("app", &app.yaml()).write();
     let log = assert_closed(&stack, "1");
@@ -313,12 +313,10 @@ fn a_killed_gate_leaves_a_clone_that_the_next_up_removes() {
         .migrating("CREATE TABLE once (id integer)")
         .label("traefik.enable", "true")
         .lines("restart: always\nports: ['127.0.0.1::8000']");
-    let stack = gated("killed-gate")
-        .service("app", &app.yaml())
-        .file("control/wait", "")
-        .write();
+    let stack = gated("killed-gate").service("app", &app.yaml()).write();
     let clone = format!("{}-app-stackwarden-migrate", stack.project());
-    thread::scope(|scope| {
+    let waiting = thread::scope(|scope| {
+        let waiting = Waiting::begin(&stack);
         let up = scope.spawn(|| stack.try_up());
         wait_for_open_transaction(&stack);
         assert_clone_is_nobodys_replica(&stack, &clone);
@@ -329,18 +327,20 @@ fn a_killed_gate_leaves_a_clone_that_the_next_up_removes() {
             "{}",
             ran.said()
         );
+        waiting
     });
     assert_eq!(state(&stack, "app"), "created");
     assert_eq!(stack.made_containers(), [clone.as_str()]);
     let orphan = id_of(&clone);
 
     let ran = thread::scope(|scope| {
+        let waiting = waiting;
         let up = scope.spawn(|| stack.try_up());
         wait_until("the orphan is removed", SOON, || match id_of(&clone) {
             id if id == orphan => Err(id),
             _ => Ok(()),
         });
-        stop_waiting(&stack);
+        waiting.end();
         up.join().expect("up")
     });
     drop(ran.ok());
@@ -418,25 +418,23 @@ fn two_gates_at_once_run_the_migration_once() {
     let app = App::idle()
         .migrating("CREATE TABLE once (id integer)")
         .done_when("SELECT to_regclass('once') IS NOT NULL");
-    let stack = gated("two-gates")
-        .service("app", &app.yaml())
-        .file("control/wait", "")
-        .write();
+    let stack = gated("two-gates").service("app", &app.yaml()).write();
     drop(stack.compose(&["create"]).ok());
     drop(stack.compose(&["up", "-d", "--wait", "postgres"]).ok());
     let gate = || stack.compose(&["run", "--rm", "-T", "--no-deps", GATE]);
     let (one, two) = thread::scope(|scope| {
+        let waiting = Waiting::begin(&stack);
         let (one, two) = (scope.spawn(gate), scope.spawn(gate));
         wait_for_open_transaction(&stack);
         wait_until("the other gate asks for the lock", SOON, || {
-            let asked = stack.try_psql("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'stackwarden/%' AND query LIKE '%pg_try_advisory_lock%'");
+            let asked = stack.try_psql("postgres", "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres' AND application_name LIKE 'stackwarden/%'");
             if asked.stdout.trim() == "2" {
                 Ok(())
             } else {
                 Err(asked.said())
             }
         });
-        stop_waiting(&stack);
+        waiting.end();
         (one.join().expect("a gate"), two.join().expect("a gate"))
     });
     let said = one.ok() + &two.ok();

@@ -17,7 +17,7 @@ pub use artefact::{Artefact, names};
 pub use builder::{DATABASE, GATE, SIDECAR, Service, StackBuilder};
 pub use fresh::FreshServer;
 pub use http::HttpAnswer;
-pub use program::{Ran, docker, run};
+pub use program::{Background, Ran, docker, run};
 pub use session::HeldSession;
 pub use stack::Stack;
 
@@ -29,9 +29,27 @@ pub const PROOF: Duration = Duration::from_mins(3);
 pub const SOON: Duration = Duration::from_mins(1);
 
 const PAUSE: Duration = Duration::from_millis(200);
+const BLINK: Duration = Duration::from_millis(3);
 
 /// Asks again and again until there is an answer; fails with the last status when the bound has passed.
-pub fn wait_until<T>(what: &str, bound: Duration, mut ask: impl FnMut() -> Result<T, String>) -> T {
+#[track_caller]
+pub fn wait_until<T>(what: &str, bound: Duration, ask: impl FnMut() -> Result<T, String>) -> T {
+    poll(what, bound, PAUSE, ask)
+}
+
+/// The same for a moment that passes quickly: asks every few milliseconds, so ask for something cheap.
+#[track_caller]
+pub fn catch<T>(what: &str, bound: Duration, ask: impl FnMut() -> Result<T, String>) -> T {
+    poll(what, bound, BLINK, ask)
+}
+
+#[track_caller]
+fn poll<T>(
+    what: &str,
+    bound: Duration,
+    pause: Duration,
+    mut ask: impl FnMut() -> Result<T, String>,
+) -> T {
     let begun = Instant::now();
     loop {
         let status = match ask() {
@@ -42,7 +60,7 @@ pub fn wait_until<T>(what: &str, bound: Duration, mut ask: impl FnMut() -> Resul
             begun.elapsed() < bound,
             "{what}: not within {bound:?}; last seen: {status}"
         );
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
     }
 }
 

@@ -136,8 +136,12 @@ impl App {
 
 /// A stack without sidecar: database, gate and the scripts that [`App::migrating`] needs.
 pub fn gated(test: &str) -> StackBuilder {
-    Stack::builder(test)
-        .without_sidecar()
+    with_gate(Stack::builder(test).without_sidecar())
+}
+
+/// Adds the gate and the scripts that [`App::migrating`] needs.
+pub fn with_gate(stack: StackBuilder) -> StackBuilder {
+    stack
         .gate(|gate| gate)
         .file("control/apply.py", APPLY)
         .file("control/ask.py", ASK)
@@ -168,19 +172,30 @@ pub fn api_with(tag: &str, revisions: &str) -> String {
     image
 }
 
-/// The file that keeps [`App::migrating`] in mid-transaction while it is there.
-pub fn wait_file(stack: &Stack) -> PathBuf {
-    stack.folder().join("control/wait")
+/// While it lives, migrations of [`App::migrating`] stay in mid-transaction.
+#[derive(Debug)]
+pub struct Waiting {
+    file: PathBuf,
 }
 
-/// Lets waiting migrations go on.
-pub fn stop_waiting(stack: &Stack) {
-    fs::remove_file(wait_file(stack)).expect("remove control/wait");
+impl Waiting {
+    /// Makes them wait.
+    pub fn begin(stack: &Stack) -> Self {
+        let file = stack.folder().join("control/wait");
+        fs::write(&file, "").expect("write control/wait");
+        Self { file }
+    }
+
+    /// Lets them go on.
+    pub fn end(self) {
+        drop(self);
+    }
 }
 
-/// Makes migrations wait in mid-transaction.
-pub fn begin_waiting(stack: &Stack) {
-    fs::write(wait_file(stack), "").expect("write control/wait");
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.file));
+    }
 }
 
 /// A field of `.State` of a service's container that is a time.

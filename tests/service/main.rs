@@ -14,5 +14,7 @@
 mod harness;
 mod harness_gate;
 
+mod bad_input;
 mod first_backup;
 mod gate;
+mod observability;

@@ -136,7 +136,7 @@ families! {
     PROBE_DURATION = Gauge "probe_duration_seconds" ["service"]
         "How long the newest answer of the service's health probe took.";
     CONFIG_ERRORS = Gauge "config_errors" []
-        "Labels and variables that are wrong; the page and `check` name them.";
+        "Labels and variables that are wrong; the page and `status` name them.";
     DISK_FREE = Gauge "disk_free_bytes" ["path"]
         "Free bytes where backups are kept.";
     CONTAINER_CPU = Counter "container_cpu_seconds_total" ["service"]

@@ -58,6 +58,26 @@ impl Ran {
     }
 }
 
+/// A program that runs beside the test.
+#[derive(Debug)]
+pub struct Background(thread::JoinHandle<Ran>);
+
+impl Background {
+    /// Begins `docker` with these arguments.
+    pub fn docker(arguments: &[&str]) -> Self {
+        let words: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        Self(thread::spawn(move || {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            docker(&words)
+        }))
+    }
+
+    /// Waits for its end.
+    pub fn end(self) -> Ran {
+        self.0.join().expect("a program ran")
+    }
+}
+
 /// Runs `docker` with these arguments.
 pub fn docker(arguments: &[&str]) -> Ran {
     run("docker", arguments, None)

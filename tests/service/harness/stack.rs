@@ -10,7 +10,7 @@ use super::artefact::Artefact;
 use super::builder::{DATABASE, GATE, SIDECAR, StackBuilder};
 use super::guardian::Guardian;
 use super::http::{self, HttpAnswer};
-use super::program::{Ran, docker, finish, run};
+use super::program::{Background, Ran, docker, finish, run};
 use super::session::HeldSession;
 use super::{PROOF, SOON, random_suffix, wait_until};
 
@@ -185,10 +185,16 @@ impl Stack {
             .collect()
     }
 
-    /// `kill -9` of one process of the host.
+    /// `kill -9` of the processes of this name in a container, from inside it; gives how many there were.
     #[track_caller]
-    pub fn kill_process(&self, pid: u32) {
-        drop(run("kill", &["-9", &pid.to_string()], None).ok());
+    pub fn kill_processes(&self, service: &str, name: &str) -> u32 {
+        let script = r#"count=0
+for process in /proc/[0-9]*; do
+  [ "$(cat "$process/comm" 2>/dev/null)" = "$1" ] && kill -9 "${process#/proc/}" && count=$((count + 1))
+done
+echo "$count""#;
+        let killed = self.exec(service, &["sh", "-c", script, "sh", name]).ok();
+        killed.trim().parse().expect("a number")
     }
 
     /// Containers that stackwarden made for this project: clones and scratch servers, running or not.
@@ -250,7 +256,13 @@ impl Stack {
         self.exec(SIDECAR, &[&["/stackwarden"], arguments].concat())
     }
 
-    /// The same with `--json`, read; fails the test where there is no JSON.
+    /// The same, going on while the test does something else.
+    pub fn stackwarden_aside(&self, arguments: &[&str]) -> Background {
+        let container = self.container(SIDECAR);
+        Background::docker(&[&["exec", &container, "/stackwarden"], arguments].concat())
+    }
+
+    /// A command of stackwarden with `--json`, read; fails the test where there is no JSON.
     #[track_caller]
     pub fn stackwarden_json(&self, arguments: &[&str]) -> Value {
         self.stackwarden(&[&["--json"], arguments].concat()).json()
