@@ -8,9 +8,9 @@ IMAGE ?= stackwarden:$(VERSION)
 STAND_INS := compose/stand-ins
 # Without buildx the classic builder serves; it leaves the container of a failed build behind unless told not to.
 BUILD := $(if $(shell docker buildx version 2>/dev/null),docker build,DOCKER_BUILDKIT=0 docker build --force-rm)
-SCRIPTS := compose/demo $(STAND_INS)/tools $(STAND_INS)/images $(STAND_INS)/debian.sh $(wildcard $(STAND_INS)/*/*.sh) .ci/run
+SCRIPTS := compose/demo $(STAND_INS)/tools $(STAND_INS)/images $(STAND_INS)/debian.sh $(wildcard $(STAND_INS)/*/*.sh) .ci/run tests/engines
 
-.PHONY: help tools images image demo demo-down test lint check bench
+.PHONY: help tools images image api-image demo demo-down test lint check bench engines
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,10 @@ demo: tools images image ## Two stacks behind Traefik; ends with the first prove
 demo-down: ## Removes all that the demo made, its volumes and backups too
 	@compose/demo down
 
-test: tools images image ## Every test, with real servers
+api-image: tools images ## The demo's api, which the gate's tests migrate
+	$(BUILD) -q -t recyclic-api:demo compose/api
+
+test: tools images image api-image ## Every test, with real servers
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked; fi
 
 lint: tools ## Format, clippy, alert rules, compose files, scripts
@@ -47,5 +50,10 @@ lint: tools ## Format, clippy, alert rules, compose files, scripts
 
 check: lint test ## What CI runs: lint, then every test
 
-bench: tools images image ## Measures against the bars of the contract
-	cargo run --release --locked --example bench
+bench: tools images image ## Measures against the bars of the contract, PostgreSQL 17 and 15
+	@. $(STAND_INS)/debian.sh; need wrk wrk
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --postgres 17
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --postgres 15 --rows 2
+
+engines: tools images image api-image ## The end-to-end tests on another Docker Engine (28.5) and Compose (2.40)
+	@tests/engines
