@@ -40,11 +40,14 @@ fn wait_for_no_concern(stack: &Stack) {
     });
 }
 
-/// One sample of `/metrics`.
-fn metric(stack: &Stack, series: &str) -> Option<f64> {
+/// The sample of a family of `/metrics` that carries these labels.
+fn metric(stack: &Stack, family: &str, labels: &[&str]) -> Option<f64> {
     let text = stack.public("/metrics").ok()?.body;
-    let line = text.lines().find_map(|line| line.strip_prefix(series))?;
-    line.trim().parse().ok()
+    let line = text.lines().find(|line| {
+        let name = line.split(['{', ' ']).next();
+        name == Some(family) && labels.iter().all(|label| line.contains(label))
+    })?;
+    line.rsplit(' ').next()?.parse().ok()
 }
 
 /// `stackwarden backup`, which has to fail with this sentence and leave only whole backups.
@@ -92,7 +95,7 @@ fn a_wrong_label_is_named_and_everything_else_goes_on() {
             it.label("stackwarden.bakup.keep", "within=7d")
                 .label("stackwarden.backup.keep", "\"within=30d\"")
                 .label("stackwarden.backup.schedule", "61 2 * * *")
-                .label("stackwarden.migrate", "alembic upgrade head")
+                .label("stackwarden.migrate.after", "api")
                 .label("stackwarden.backup.drill", "0 4 * * 0")
         })
         .up();
@@ -104,7 +107,7 @@ fn a_wrong_label_is_named_and_everything_else_goes_on() {
         "service postgres: label stackwarden.backup.keep: the quotation marks became part of the value; write the value without them",
         "service postgres: label stackwarden.backup.schedule: \"61\" is no minute; write a number from 0 to 59",
         "the default holds meanwhile",
-        "service postgres: label stackwarden.migrate: it means nothing on a database",
+        "service postgres: label stackwarden.migrate.after: it means nothing on a database",
         "service postgres: label stackwarden.backup.drill: it has no effect in this version",
     ];
     for sentence in sentences {
@@ -116,7 +119,7 @@ fn a_wrong_label_is_named_and_everything_else_goes_on() {
         .as_str()
         .expect("a next run");
     assert!(next.contains("T02:"), "the default holds: {next}");
-    assert_eq!(metric(&stack, "stackwarden_config_errors"), Some(5.0));
+    assert_eq!(metric(&stack, "stackwarden_config_errors", &[]), Some(5.0));
     let health = stack.public("/health").expect("an answer");
     assert_eq!(health.status, 200);
     assert_eq!(
@@ -141,7 +144,11 @@ fn a_stopped_database_is_said_and_found_again() {
     stack.stop(DATABASE);
     let ran = stack.stackwarden(&["backup"]);
     assert_eq!(ran.code, 1, "{}", ran.said());
-    assert!(ran.said().contains("postgres"), "{}", ran.said());
+    assert!(
+        ran.said().contains("docker compose start postgres"),
+        "{}",
+        ran.said()
+    );
     let status = wait_for_concern(&stack, "postgres: ");
     eprintln!(
         "with postgres stopped: {:#?}\n{}",
@@ -154,7 +161,7 @@ fn a_stopped_database_is_said_and_found_again() {
         answer => Err(answer.body),
     });
     wait_until("the metric tells", SOON, || {
-        match metric(&stack, "stackwarden_postgres_up{service=\"postgres\"}") {
+        match metric(&stack, "stackwarden_postgres_up", &["service=\"postgres\""]) {
             Some(0.0) => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -200,7 +207,8 @@ fn a_login_that_is_refused_says_what_to_correct() {
     assert_eq!(
         metric(
             &stack,
-            "stackwarden_backup_runs_total{database=\"app\",outcome=\"failed\",service=\"postgres\"}"
+            "stackwarden_backup_runs_total",
+            &["database=\"app\"", "outcome=\"failed\""]
         ),
         Some(1.0)
     );
@@ -336,6 +344,15 @@ fn assert_sentence(ran: &Ran, sentence: &str) {
         problems.len() == 1 && problems[0].contains(sentence),
         "{sentence}: {said}"
     );
+}
+
+#[test]
+fn what_a_killed_process_left_in_the_folder_stops_nobody() {
+    let stack = gated("probe").write();
+    let left = stack.backup_folder().join(".stackwarden-probe-1");
+    std::fs::write(&left, "stackwarden").expect("write a file");
+    stack.up();
+    assert_eq!(stack.inspect(GATE, "{{.State.ExitCode}}"), "0");
 }
 
 #[test]

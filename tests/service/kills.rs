@@ -85,7 +85,8 @@ fn a_sidecar_killed_during_a_proof_leaves_no_server_and_no_volume() {
     }
     assert_eq!(stack.backups_of("app")[0]["standing"], "unproven");
     drop(stack.stackwarden(&["verify", &id, "--level", "content"]).ok());
-    assert_eq!(stack.backups_of("app")[0]["level"], "content");
+    let proven = &stack.backups_of("app")[0];
+    assert_eq!(proven["level"], "content", "{proven:#}");
     assert!(stack.made_containers().is_empty());
 }
 

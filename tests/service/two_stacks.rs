@@ -1,6 +1,6 @@
 //! Two stacks on one host: each sees its own, and nothing of the other.
 
-use crate::harness::{Stack, StackBuilder, wait_until, SOON};
+use crate::harness::{SOON, Stack, StackBuilder, names, wait_until};
 
 fn described(test: &str) -> StackBuilder {
     Stack::builder(test)
@@ -10,17 +10,17 @@ fn described(test: &str) -> StackBuilder {
 
 #[test]
 fn two_stacks_on_one_host_do_not_see_each_other() {
-    let (left, right) = (described("left").write(), described("right").write());
-    for (stack, database) in [(&left, "left"), (&right, "right")] {
+    let (left, right) = (described("larch").write(), described("rowan").write());
+    for (stack, database) in [(&left, "larch"), (&right, "rowan")] {
         stack.up_database(&[(database, "CREATE TABLE t AS SELECT generate_series(1, 100) i")]);
     }
     left.up();
     right.up();
     // Both wait for the host's one place for proofs, and both get it.
-    drop(left.wait_for_proof("left", "content"));
-    drop(right.wait_for_proof("right", "content"));
-    for (stack, own, other) in [(&left, "left", &right), (&right, "right", &left)] {
-        let foreign = if own == "left" { "right" } else { "left" };
+    drop(left.wait_for_proof("larch", "content"));
+    drop(right.wait_for_proof("rowan", "content"));
+    for (stack, own, other) in [(&left, "larch", &right), (&right, "rowan", &left)] {
+        let foreign = if own == "larch" { "rowan" } else { "larch" };
         let databases = stack.control("GET", "/v1/databases", "").expect("an answer");
         let all = [
             stack.stackwarden(&["status"]).stdout,
@@ -34,7 +34,7 @@ fn two_stacks_on_one_host_do_not_see_each_other() {
             assert!(!text.contains(foreign) && !text.contains(other.project()), "{own}: {text}");
         }
         assert!(all.iter().all(|text| text.contains(own)));
-        assert_eq!(crate::harness::names(&stack.backup_folder()), [".stackwarden", stack.project()]);
+        assert_eq!(names(&stack.backup_folder()), [".stackwarden", stack.project()]);
     }
     one_that_goes_down_does_not_matter_to_the_other(&left, &right);
 }
