@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::docker::{Docker, OwnContainer};
 use crate::domain::id::{JobId, ProjectName};
-use crate::domain::unit::ByteCount;
+use crate::domain::unit::{ByteCount, Timestamp, hexadecimal};
 use crate::store::disk::DiskStore;
 
 /// The label that marks every container of ours: its value is the project.
@@ -74,4 +74,17 @@ pub struct Run {
     pub id: JobId,
     /// Cancelled when it has to reach its safe point.
     pub stop: CancellationToken,
+}
+
+/// A job's id: unique among processes, since two gates may begin in the same second and process ids repeat
+/// in containers.
+pub fn job_id(kind: &str, now: Timestamp) -> JobId {
+    let mut random = [0_u8; 3];
+    // Without random bytes the second alone has to do; ids only have to differ from those of the living.
+    let _filled: Result<(), getrandom::Error> = getrandom::fill(&mut random);
+    JobId::new(format!(
+        "{kind}-{:x}-{}",
+        now.timestamp(),
+        hexadecimal(&random)
+    ))
 }

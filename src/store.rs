@@ -13,7 +13,7 @@ pub mod staged;
 pub mod sweep;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -102,6 +102,24 @@ impl StoreError {
                 path,
                 source,
             },
+        }
+    }
+
+    /// The same failure, told of the folder around the file.
+    #[must_use]
+    pub fn about(self, folder: &Path) -> Self {
+        let path = folder.to_owned();
+        match self {
+            Self::FolderDenied { source, .. } => Self::FolderDenied { path, source },
+            Self::Full { source, .. } => Self::Full { path, source },
+            Self::Io {
+                operation, source, ..
+            } => Self::Io {
+                operation,
+                path,
+                source,
+            },
+            other => other,
         }
     }
 

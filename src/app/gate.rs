@@ -13,13 +13,13 @@ use crate::domain::database::find_servers;
 use crate::domain::database::migration::{MigrationDatabaseError, find_migration_database};
 use crate::domain::failure::chain;
 use crate::domain::fleet::Fleet;
-use crate::domain::id::{JobId, ServiceName};
+use crate::domain::id::ServiceName;
 use crate::domain::label::MigrationReading;
 use crate::domain::order::{OrderError, conditions_before_gate, order};
 use crate::domain::policy::MigrationPolicy;
 use crate::domain::roster::{Roster, read_roster};
 use crate::job::migrate::{self, MigrateError, Migrated, MigrationPlan, MigrationRecord};
-use crate::job::{Run, tidy};
+use crate::job::{Run, job_id, tidy};
 use crate::journal::{Entry, JournalError, Line};
 use tokio_util::sync::CancellationToken;
 
@@ -71,12 +71,12 @@ pub async fn run(ground: &Ground, stop: CancellationToken) -> Result<(), GateErr
         info!("no service of this stack has a stackwarden.migrate label; nothing to do");
         return Ok(());
     }
-    tidy::containers(context).await.map_err(GateError::Docker)?;
-    let started = context.clock.now().timestamp();
+    let orphans = tidy::containers(context).await.map_err(GateError::Docker)?;
     let run = Run {
-        id: JobId::new(format!("gate-{started:x}")),
+        id: job_id("gate", context.clock.now()),
         stop,
     };
+    tidy::clients(context, &run, &orphans, roster.all_servers.values()).await;
     let stack = Stack {
         fleet,
         roster,

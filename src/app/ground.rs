@@ -101,7 +101,14 @@ impl Ground {
             return Err(GroundError::NotMounted { path: folder });
         }
         let store = DiskStore::new(folder, project.clone());
-        store.probe().map_err(GroundError::Store)?;
+        match store.probe() {
+            Ok(_) => {}
+            // A full folder is said and watched; a backup into it fails with the same words.
+            Err(error @ StoreError::Full { .. }) => {
+                tracing::error!(error = %crate::domain::failure::chain(&error), "the backup folder is full");
+            }
+            Err(error) => return Err(GroundError::Store(error)),
+        }
         let state_folder = settings.state_dir.clone();
         make_folder(&state_folder)?;
         let defaults = settings

@@ -20,7 +20,7 @@ use crate::domain::id::JobId;
 use crate::domain::roster::read_roster;
 use crate::domain::unit::hexadecimal;
 use crate::http::{Api, Doors, ListenError, Listener, Token, TokenError, listen_tcp, listen_unix};
-use crate::job::{Run, tidy};
+use crate::job::{Run, job_id, tidy};
 use crate::lifecycle::{Ending, Latch, Lifecycle};
 use crate::observe::metrics::{Metrics, MetricsError, Objectives};
 use crate::store::StoreError;
@@ -95,10 +95,10 @@ pub async fn run(
     };
     tell_engine(&ground).await;
     tidy::files(&ground.context).map_err(RunError::Tidy)?;
-    tidy::containers(&ground.context)
+    let orphans = tidy::containers(&ground.context)
         .await
         .map_err(RunError::Containers)?;
-    tidy_sessions(&ground).await;
+    tidy_sessions(&ground, &orphans).await;
 
     let board = Board::new(first_picture(&ground, notes));
     let metrics = Metrics::new(Objectives {
@@ -130,19 +130,20 @@ async fn tell_engine(ground: &Ground) {
 }
 
 /// Ends dumps that outlived a killed sidecar, before anything new begins.
-async fn tidy_sessions(ground: &Ground) {
+async fn tidy_sessions(ground: &Ground, orphans: &[std::net::IpAddr]) {
     let context = &ground.context;
     let Ok(fleet) = context.docker.list(&context.project).await else {
         return;
     };
-    let started = context.clock.now().timestamp();
     let run = Run {
-        id: JobId::new(format!("tidy-{started:x}")),
+        id: job_id("tidy", context.clock.now()),
         stop: tokio_util::sync::CancellationToken::new(),
     };
-    for server in read_roster(&fleet, &ground.defaults).servers.values() {
+    let roster = read_roster(&fleet, &ground.defaults);
+    for server in roster.servers.values() {
         tidy::sessions(context, &run, &server.target).await;
     }
+    tidy::clients(context, &run, orphans, roster.all_servers.values()).await;
 }
 
 fn first_picture(ground: &Ground, notes: &[ConfigNote]) -> Picture {

@@ -14,7 +14,7 @@ use crate::domain::job::{
     BackupScope, JobKind, JobPart, JobReport, JobRequest, JobState, Outcome, Submission,
 };
 use crate::job::backup::BackupPlan;
-use crate::job::{JobContext, Run, backup, verify};
+use crate::job::{JobContext, Run, backup, job_id, verify};
 use crate::journal::Journal;
 use crate::observe::metrics::Metrics;
 
@@ -48,16 +48,11 @@ pub struct Runner {
     running: BTreeMap<JobKind, Job>,
     tasks: JoinSet<Ended>,
     task_kinds: BTreeMap<Id, JobKind>,
-    /// Second of our start: process ids and counters repeat in a container, and a killed process's sessions
-    /// must not look like ours.
-    begun: i64,
-    next: u64,
 }
 
 impl Runner {
     /// Takes its place behind the door.
     pub fn new(inbox: Inbox, context: Arc<JobContext>, books: Books) -> Self {
-        let begun = context.clock.now().timestamp();
         let ledger = Ledger::new(books, Arc::clone(&context));
         Self {
             inbox,
@@ -67,8 +62,6 @@ impl Runner {
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_kinds: BTreeMap::new(),
-            begun,
-            next: 1,
         }
     }
 
@@ -120,9 +113,7 @@ impl Runner {
         if self.waiting.len() >= WAITING_JOBS {
             return Submission::Full;
         }
-        let kind = request.kind().as_str();
-        let id = JobId::new(format!("{kind}-{:x}-{:x}", self.begun, self.next));
-        self.next += 1;
+        let id = job_id(request.kind().as_str(), self.context.clock.now());
         self.ledger.job_asked(JobPicture {
             id: id.clone(),
             kind: request.kind(),

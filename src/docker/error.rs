@@ -79,6 +79,12 @@ pub enum DockerError {
         /// What the engine missed.
         message: String,
     },
+    /// The container does not run just now.
+    #[error("cannot {operation}: it does not run")]
+    NotRunning {
+        /// What was tried.
+        operation: &'static str,
+    },
     /// Another container has the name.
     #[error("a container named {name} exists already")]
     NameTaken {
@@ -188,6 +194,7 @@ impl DockerError {
             | Self::ExecCut { .. }
             | Self::ExecOutcomeUnknown { .. }
             | Self::ExecForgotten
+            | Self::NotRunning { .. }
             | Self::StillRunning { .. }
             | Self::Vanished { .. }
             | Self::Answer {
@@ -237,6 +244,13 @@ impl DockerError {
         match status {
             403 | 401 | 405 => Self::Forbidden { operation, message },
             NOT_FOUND => Self::NotFound { operation, message },
+            CONFLICT
+                if ["is not running", "is restarting", "is paused"]
+                    .iter()
+                    .any(|it| message.contains(it)) =>
+            {
+                Self::NotRunning { operation }
+            }
             _ => Self::Answer {
                 operation,
                 status,

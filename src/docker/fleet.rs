@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum,
-    EndpointSettings, HealthStatusEnum,
+    EndpointSettings, HealthStatusEnum, HostConfig, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use chrono::DateTime;
@@ -15,7 +15,7 @@ use super::error::found;
 use super::{Docker, DockerError, SHORT};
 use crate::domain::fleet::{
     Container, ContainerState, Dependency, DependencyCondition, DockerHealth, Environment, Fleet,
-    NetworkAttachment,
+    Lifetime, NetworkAttachment,
 };
 use crate::domain::id::{ContainerId, ImageId, ProjectName, ServiceName};
 
@@ -129,6 +129,7 @@ fn container_from(answer: ContainerInspectResponse) -> Container {
         health: health_from(&state),
         created: answer.created.as_deref().map_or(0, seconds_from),
         restarts: answer.restart_count.unwrap_or_default(),
+        lifetime: lifetime_from(answer.host_config.as_ref()),
         environment: Environment::from_list(environment.iter().map(String::as_str)),
         networks: attachments_from(networks, &name, &service),
         depends_on: labels
@@ -137,6 +138,14 @@ fn container_from(answer: ContainerInspectResponse) -> Container {
         service: ServiceName::new(service),
         name,
         labels,
+    }
+}
+
+fn lifetime_from(host: Option<&HostConfig>) -> Lifetime {
+    use RestartPolicyNameEnum as Policy;
+    match host.and_then(|host| host.restart_policy.as_ref()?.name) {
+        Some(Policy::ALWAYS | Policy::UNLESS_STOPPED) => Lifetime::Lasting,
+        Some(Policy::NO | Policy::ON_FAILURE | Policy::EMPTY) | None => Lifetime::OneShot,
     }
 }
 

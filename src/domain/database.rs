@@ -16,7 +16,7 @@ use self::image::Flavour;
 use self::login::ServerLogin;
 use super::fleet::{Container, Fleet};
 use super::id::{ContainerId, ServiceName};
-use super::label::table::{BACKUP, MIGRATE};
+use super::label::table::BACKUP;
 
 /// By what a server was recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +104,6 @@ fn find_wish(container: &Container) -> Option<BackupSwitch> {
 
 fn find_evidence(container: &Container) -> Option<Evidence> {
     let environment = &container.environment;
-    // Who migrates is a client, whatever its image: psql comes in the server's own.
-    if container.labels.contains_key(MIGRATE) {
-        return None;
-    }
     if image::is_client_image(&container.image) || points_elsewhere(container) {
         return None;
     }

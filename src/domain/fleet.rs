@@ -34,6 +34,15 @@ pub enum DockerHealth {
     Unhealthy,
 }
 
+/// How long a container is meant to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Docker brings it up again: `restart: always` or `unless-stopped`.
+    Lasting,
+    /// It may end by itself.
+    OneShot,
+}
+
 /// A condition of Compose's `depends_on`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DependencyCondition {
@@ -75,6 +84,8 @@ pub struct Container {
     pub created: i64,
     /// How often Docker restarted it.
     pub restarts: i64,
+    /// How long it is meant to run.
+    pub lifetime: Lifetime,
     /// All labels.
     pub labels: BTreeMap<String, String>,
     /// Environment, from the container's configuration (image and file merged). Never shown.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fleet::{Container, ContainerState, DockerHealth};
+use super::fleet::{Container, ContainerState, DockerHealth, Lifetime};
 use super::policy::{HealthPolicy, Importance, ProbeTarget};
 use super::unit::{ByteCount, Timestamp};
 
@@ -87,7 +87,7 @@ pub fn judge_service(
     now: Timestamp,
 ) -> ServiceVerdict {
     let (verdict, reason) = match judge_state(container) {
-        (Verdict::Pass, None) if is_ended(container) => (Verdict::Pass, None),
+        (Verdict::Pass, None) if is_ended(container) => judge_end(container, policy),
         (Verdict::Pass, None) => judge_reading(policy, reading, now),
         judged => judged,
     };
@@ -96,6 +96,22 @@ pub fn judge_service(
         importance: policy.importance,
         reason,
     }
+}
+
+/// Ending with 0 is well for what was meant to end: a service that Docker brings up again, has a healthcheck
+/// or a `stackwarden.health` label was stopped.
+fn judge_end(container: &Container, policy: &HealthPolicy) -> (Verdict, Option<String>) {
+    let is_lasting = container.lifetime == Lifetime::Lasting
+        || container.health != DockerHealth::Absent
+        || policy.target != ProbeTarget::Docker;
+    if !is_lasting {
+        return (Verdict::Pass, None);
+    }
+    let why = format!(
+        "it is stopped; start it: docker compose start {}",
+        container.service
+    );
+    (Verdict::Fail, Some(why))
 }
 
 fn is_ended(container: &Container) -> bool {
@@ -193,6 +209,7 @@ mod tests {
             state,
             health,
             created: 0,
+            lifetime: Lifetime::OneShot,
             restarts: 0,
             labels: BTreeMap::new(),
             environment: Environment::default(),
@@ -269,10 +286,34 @@ mod tests {
         );
         assert_eq!(
             judge(ContainerState::Exited(0), DockerHealth::Absent),
-            Verdict::Pass
+            Verdict::Fail
         );
         assert_eq!(
             judge(ContainerState::Exited(1), DockerHealth::Absent),
+            Verdict::Fail
+        );
+    }
+
+    #[test]
+    fn only_what_was_meant_to_end_may_end() {
+        let docker = HealthPolicy {
+            target: ProbeTarget::Docker,
+            ..policy(Importance::Required)
+        };
+        let judge = |lifetime, health| {
+            let ended = container(ContainerState::Exited(0), health);
+            judge_service(&Container { lifetime, ..ended }, &docker, None, at(0)).verdict
+        };
+        assert_eq!(
+            judge(Lifetime::OneShot, DockerHealth::Absent),
+            Verdict::Pass
+        );
+        assert_eq!(
+            judge(Lifetime::Lasting, DockerHealth::Absent),
+            Verdict::Fail
+        );
+        assert_eq!(
+            judge(Lifetime::OneShot, DockerHealth::Unhealthy),
             Verdict::Fail
         );
     }

@@ -162,7 +162,7 @@ impl fmt::Display for LabelProblemKind {
                 "it means something on a Postgres server only; if this is one, add {BACKUP}: \"true\", else remove it"
             ),
             Self::OnlyOnApp => formatter.write_str(
-                "it means nothing on a database; write it on the service whose image holds the migrations",
+                "it means nothing on a database; write it on the service whose image holds the migrations, or, if this is one, add stackwarden.backup: \"false\"",
             ),
             Self::WithoutMigration => formatter.write_str(
                 "it has no effect without stackwarden.migrate on the same service; add that or remove this",

@@ -242,6 +242,7 @@ mod tests {
             state: ContainerState::Created,
             health: DockerHealth::Absent,
             created: 0,
+            lifetime: crate::domain::fleet::Lifetime::OneShot,
             restarts: 0,
             labels: BTreeMap::new(),
             environment: Environment::default(),

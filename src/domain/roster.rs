@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::database::{BackupSwitch, Server, find_server};
 use super::fleet::{Container, Fleet};
 use super::id::{ContainerId, ImageId, ServiceName};
+use super::label::table::MIGRATE;
 use super::label::{LabelProblem, MigrationReading, Role, StackDefaults, read_labels};
 use super::policy::{BackupPolicy, HealthPolicy};
 
@@ -72,6 +73,12 @@ pub fn read_roster(fleet: &Fleet, defaults: &StackDefaults) -> Roster {
     let mut roster = Roster::default();
     for container in fleet.services() {
         let server = find_server(container);
+        // psql comes in the server's own image: with `stackwarden.backup: "false"` it is a client that migrates.
+        let is_client = server
+            .as_ref()
+            .is_some_and(|it| it.switch == BackupSwitch::Off)
+            && container.labels.contains_key(MIGRATE);
+        let server = server.filter(|_| !is_client);
         let role = if server.is_some() {
             Role::Database
         } else {

@@ -139,6 +139,7 @@ pub(super) fn service(name: &str, state: ContainerState) -> ServicePicture {
             state,
             health: DockerHealth::Absent,
             created: 0,
+            lifetime: crate::domain::fleet::Lifetime::OneShot,
             restarts: 2,
             labels: BTreeMap::new(),
             environment: Environment::default(),

@@ -20,7 +20,7 @@ use crate::postgres::{
     ApplicationName, CommandSpec, Condition, Login, Password, PostgresError, Session,
 };
 
-pub use lock::{DatabaseLock, end_leftovers, lock};
+pub use lock::{DatabaseLock, end_clients, end_leftovers, lock};
 pub use look::{Question, Seen, WayIn, choose, look};
 
 /// Why a server could not be talked to.
@@ -34,6 +34,12 @@ pub enum ServerError {
         /// Why.
         #[source]
         source: DockerError,
+    },
+    /// Its container does not run.
+    #[error("service {service} does not run; start it: docker compose start {service}")]
+    Stopped {
+        /// The service.
+        service: ServiceName,
     },
     /// Postgres' part.
     #[error("talk to postgres in service {service}")]
@@ -75,7 +81,7 @@ impl ServerError {
             Self::Docker { source, .. } => source.kind(),
             Self::Postgres { source, .. } => source.kind(),
             Self::Login { .. } => FailureKind::Permanent,
-            Self::Busy { .. } => FailureKind::Transient,
+            Self::Busy { .. } | Self::Stopped { .. } => FailureKind::Transient,
             Self::Cancelled => FailureKind::Cancelled,
         }
     }
@@ -166,9 +172,10 @@ pub async fn login(context: &JobContext, target: &ServerTarget) -> Result<Login,
 
 /// Wraps an error of Docker with the server's name.
 pub fn docker_error(target: &ServerTarget, source: DockerError) -> ServerError {
-    ServerError::Docker {
-        service: target.service.clone(),
-        source,
+    let service = target.service.clone();
+    match source {
+        DockerError::NotRunning { .. } => ServerError::Stopped { service },
+        source => ServerError::Docker { service, source },
     }
 }
 

@@ -3,6 +3,7 @@
 //! What a living process works on is never touched: its files are locked, its containers carry the id of
 //! their maker, its Postgres sessions hold the database's advisory lock.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use tracing::{info, warn};
@@ -27,12 +28,33 @@ pub fn files(context: &JobContext) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 /// Removes containers of ours whose maker does not live any more: this project's, and any scratch server,
-/// since its name is the host's one place for a proof.
+/// since its name is the host's one place for a proof. Gives the addresses of those that still ran.
 ///
 /// # Errors
 /// When Docker cannot be asked.
-pub async fn containers(context: &JobContext) -> Result<(), DockerError> {
+pub async fn containers(context: &JobContext) -> Result<Vec<IpAddr>, DockerError> {
     remove_orphans(context, |_name| true).await
+}
+
+/// Ends what removed migrations still run in the databases: Postgres does not notice a killed client in
+/// mid-statement.
+pub async fn clients<'a>(
+    context: &JobContext,
+    run: &Run,
+    addresses: &[IpAddr],
+    targets: impl IntoIterator<Item = &'a ServerTarget>,
+) {
+    for target in targets {
+        match server::end_clients(context, run, target, addresses).await {
+            Ok(0) => {}
+            Ok(ended) => {
+                info!(service = %target.service, sessions = ended, "sessions of a removed migration ended");
+            }
+            Err(error) => {
+                warn!(service = %target.service, error = %chain(&error), "could not look for sessions of removed migrations");
+            }
+        }
+    }
 }
 
 /// The same for the container of one name.
@@ -40,13 +62,16 @@ pub async fn containers(context: &JobContext) -> Result<(), DockerError> {
 /// # Errors
 /// When Docker cannot be asked.
 pub async fn containers_named(context: &JobContext, name: &str) -> Result<(), DockerError> {
-    remove_orphans(context, |known| known == name).await
+    remove_orphans(context, |known| known == name)
+        .await
+        .map(drop)
 }
 
 async fn remove_orphans(
     context: &JobContext,
     is_meant: impl Fn(&str) -> bool,
-) -> Result<(), DockerError> {
+) -> Result<Vec<IpAddr>, DockerError> {
+    let mut addresses = Vec::new();
     for leftover in context.docker.find_by_label(&[(OWNED_LABEL, "")]).await? {
         if !is_meant(&leftover.name) {
             continue;
@@ -59,9 +84,16 @@ async fn remove_orphans(
             continue;
         }
         info!(container = %leftover.name, "leftover container removed");
+        let running = context.docker.inspect(&leftover.id).await?;
+        let networks = running.map(|it| it.networks).unwrap_or_default();
+        addresses.extend(
+            networks
+                .into_iter()
+                .filter_map(|attachment| attachment.address),
+        );
         context.docker.remove(&leftover.id).await?;
     }
-    Ok(())
+    Ok(addresses)
 }
 
 /// At start nothing of this container's own making can be alive: it has only just begun.

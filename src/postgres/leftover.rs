@@ -1,5 +1,7 @@
 //! Sessions of ours that outlived their caller: a killed sidecar leaves an exec'd `pg_dump` with its locks.
 
+use std::net::IpAddr;
+
 use super::command::ApplicationName;
 use super::quote;
 use crate::domain::id::{DatabaseName, ProjectName};
@@ -12,6 +14,8 @@ pub enum Leftovers<'a> {
     /// All of a project's on one database: at start, by the holder of that database's lock, since the
     /// gate and the sidecar share the project.
     Database(&'a ProjectName, &'a DatabaseName),
+    /// Those that came from these addresses: Postgres does not notice a killed client in mid-statement.
+    Clients(&'a [IpAddr]),
 }
 
 /// A query that ends leftover sessions and returns one row `{"ended": n}`.
@@ -19,6 +23,11 @@ pub fn terminate_sql(leftovers: &Leftovers<'_>) -> String {
     let condition = match leftovers {
         Leftovers::Job(name) => {
             format!("a.application_name = {}", quote::literal(name.as_str()))
+        }
+        Leftovers::Clients(addresses) => {
+            let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let listed = quote::literal(&format!("{{{}}}", listed.join(",")));
+            format!("a.client_addr = ANY ({listed}::pg_catalog.inet[])")
         }
         Leftovers::Database(project, database) => format!(
             "pg_catalog.starts_with(a.application_name, {}) AND a.datname = {}",

@@ -12,10 +12,13 @@ use super::sweep::{entries, folders};
 use super::{StoreError, sweep};
 use crate::domain::backup::{Backup, Manifest, Packing, Proof, Series};
 use crate::domain::id::{BackupId, ProjectName};
-use crate::domain::unit::ByteCount;
+use crate::domain::unit::{ByteCount, hexadecimal};
 
 /// The word for this destination in proofs and metrics.
 pub const DESTINATION: &str = "disk";
+
+/// Names of the files by which the folder is tried.
+const PROBE: &str = ".stackwarden-probe-";
 
 /// One project's backups in a folder.
 #[derive(Debug, Clone)]
@@ -50,17 +53,22 @@ impl DiskStore {
     /// [`StoreError::FolderMissing`], [`StoreError::FolderDenied`] or [`StoreError::Full`].
     pub fn probe(&self) -> Result<ByteCount, StoreError> {
         let ownership = self.ownership()?;
-        let path = self
-            .root
-            .join(format!(".stackwarden-probe-{}", std::process::id()));
+        let mut random = [0_u8; 6];
+        getrandom::fill(&mut random).map_err(|error| {
+            let source = std::io::Error::other(error.to_string());
+            StoreError::from_io("name a file in", &self.root, source)
+        })?;
+        let path = self.root.join(format!("{PROBE}{}", hexadecimal(&random)));
+        // What is wrong is wrong with the folder: its name is the one that tells.
+        let failed = |source| StoreError::from_io("write to", &self.root, source);
         let outcome = create_locked(&path, ownership).and_then(|mut file| {
             let written = file
                 .write_all(b"stackwarden")
                 .and_then(|()| file.sync_all());
-            written.map_err(|source| StoreError::from_io("write", &path, source))
+            written.map_err(failed)
         });
         drop(std::fs::remove_file(&path));
-        outcome?;
+        outcome.map_err(|error| error.about(&self.root))?;
         self.free()
     }
 
@@ -259,7 +267,9 @@ impl DiskStore {
     /// # Errors
     /// See [`sweep::sweep`].
     pub fn sweep(&self) -> Result<Vec<PathBuf>, StoreError> {
-        sweep::sweep(&self.root.join(layout::encode(self.project.as_str())))
+        let mut removed = sweep::sweep(&self.root.join(layout::encode(self.project.as_str())))?;
+        removed.extend(sweep::sweep_probes(&self.root, PROBE)?);
+        Ok(removed)
     }
 }
 

@@ -39,6 +39,25 @@ fn sweep_series(folder: &Path, removed: &mut Vec<PathBuf>) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Removes the files by which a killed process tried the folder.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn sweep_probes(root: &Path, prefix: &str) -> Result<Vec<PathBuf>, StoreError> {
+    let mut removed = Vec::new();
+    for path in entries(root)? {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        if name.is_some_and(|name| name.starts_with(prefix)) && is_unlocked(&path)? {
+            std::fs::remove_file(&path)
+                .map_err(|source| StoreError::from_io("remove", &path, source))?;
+            removed.push(path);
+        }
+    }
+    Ok(removed)
+}
+
 fn is_there(path: &Path) -> Result<bool, StoreError> {
     path.try_exists()
         .map_err(|source| StoreError::from_io("look at", path, source))

@@ -41,6 +41,7 @@ services:
     depends_on: {{ stackwarden-gate: {{ condition: service_completed_successfully }} }}
     environment: {{ DATABASE_URL: "postgresql://app:bench@postgres/app", PGPASSWORD: bench }}
     labels:
+      stackwarden.backup: "false"
       stackwarden.migrate: '["psql", "-h", "postgres", "-U", "app", "-d", "app", "-c", "INSERT INTO alembic_version SELECT ''1'' WHERE NOT EXISTS (SELECT 1 FROM alembic_version)"]'
   stackwarden-gate:
     image: {image}

@@ -38,10 +38,11 @@ fn help_of_a_command_tells_its_arguments() {
     assert_snapshot!(ended.output, @r#"
     Prove one backup now by restoring it
 
-    Usage: stackwarden verify [OPTIONS] <BACKUP>
+    Usage: stackwarden verify [OPTIONS] <BACKUP> [DATABASE]
 
     Arguments:
-      <BACKUP>  A backup's id, or `latest`
+      <BACKUP>    A backup's id, or `latest`
+      [DATABASE]  Of which database `latest` is meant, as service/database; the newest of all otherwise
 
     Options:
           --json           Print JSON instead of text

@@ -69,7 +69,7 @@ impl Program {
     }
 
     /// As a user without rights, from a copy that this user may run.
-    pub(crate) fn as_nobody(mut self) -> Self {
+    pub(crate) fn by_nobody(mut self) -> Self {
         if self.folder.path().metadata().unwrap().uid() != 0 {
             return self;
         }

@@ -1,5 +1,6 @@
 //! Variables: what they mean, where they come from, and every mistake at once.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use insta::assert_snapshot;
@@ -50,84 +51,32 @@ fn config_for_programs_is_json() {
         .with("DOCKER_HOST", "tcp://socket-proxy");
     let ended = program.run();
     assert_eq!((ended.code, ended.errors.as_str()), (0, ""));
-    assert_snapshot!(ended.output, @r#"
-    {
-      "DOCKER_HOST": {
-        "origin": "variable",
-        "value": "tcp://socket-proxy"
-      },
-      "STACKWARDEN_BACKUP_DATABASES": {
-        "origin": "default",
-        "value": "*"
-      },
-      "STACKWARDEN_BACKUP_DIR": {
-        "origin": "default",
-        "value": "/backups"
-      },
-      "STACKWARDEN_BACKUP_KEEP": {
-        "origin": "default",
-        "value": "within=7d,weekly=4,monthly=12"
-      },
-      "STACKWARDEN_BACKUP_SCHEDULE": {
-        "origin": "default",
-        "value": "02:00 plus up to 29 minutes that depend on the project's name"
-      },
-      "STACKWARDEN_BACKUP_VERIFY": {
-        "origin": "default",
-        "value": "content"
-      },
-      "STACKWARDEN_CONTROL": {
-        "origin": "default",
-        "value": "0.0.0.0:9181"
-      },
-      "STACKWARDEN_LISTEN": {
-        "origin": "default",
-        "value": "0.0.0.0:9180"
-      },
-      "STACKWARDEN_LOG": {
-        "origin": "default",
-        "value": "info"
-      },
-      "STACKWARDEN_LOG_FORMAT": {
-        "origin": "default",
-        "value": "json"
-      },
-      "STACKWARDEN_PROJECT": {
-        "origin": "default",
-        "value": "the project of our own container"
-      },
-      "STACKWARDEN_PROOF_MEMORY": {
-        "origin": "default",
-        "value": "1GB"
-      },
-      "STACKWARDEN_RPO": {
-        "origin": "default",
-        "value": "24h"
-      },
-      "STACKWARDEN_RTO": {
-        "origin": "default",
-        "value": "4h"
-      },
-      "STACKWARDEN_SILENCE": {
-        "origin": "default",
-        "value": "10m"
-      },
-      "STACKWARDEN_STATE_DIR": {
-        "origin": "default",
-        "value": "/backups/.stackwarden"
-      },
-      "STACKWARDEN_TOKEN": {
-        "origin": "variable",
-        "value": "***"
-      },
-      "TZ": {
-        "origin": "default",
-        "value": "UTC"
-      }
-    }
+    let shown: BTreeMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(&ended.output).unwrap();
+    let lines: Vec<String> = shown
+        .iter()
+        .map(|(name, setting)| format!("{name}: {} ({})", setting["value"], setting["origin"]))
+        .collect();
+    assert_snapshot!(lines.join("\n"), @r#"
+    DOCKER_HOST: tcp://socket-proxy (variable)
+    STACKWARDEN_BACKUP_DATABASES: * (default)
+    STACKWARDEN_BACKUP_DIR: /backups (default)
+    STACKWARDEN_BACKUP_KEEP: within=7d,weekly=4,monthly=12 (default)
+    STACKWARDEN_BACKUP_SCHEDULE: 02:00 plus up to 29 minutes that depend on the project's name (default)
+    STACKWARDEN_BACKUP_VERIFY: content (default)
+    STACKWARDEN_CONTROL: 0.0.0.0:9181 (default)
+    STACKWARDEN_LISTEN: 0.0.0.0:9180 (default)
+    STACKWARDEN_LOG: info (default)
+    STACKWARDEN_LOG_FORMAT: json (default)
+    STACKWARDEN_PROJECT: the project of our own container (default)
+    STACKWARDEN_PROOF_MEMORY: 1GB (default)
+    STACKWARDEN_RPO: 24h (default)
+    STACKWARDEN_RTO: 4h (default)
+    STACKWARDEN_SILENCE: 10m (default)
+    STACKWARDEN_STATE_DIR: /backups/.stackwarden (default)
+    STACKWARDEN_TOKEN: *** (variable)
+    TZ: UTC (default)
     "#);
-    let shown: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
-    assert_eq!(shown["STACKWARDEN_TOKEN"]["value"], "***");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is wrong around us is said in one sentence that tells what to do; nothing is lost, nothing half-written stays.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -61,27 +62,27 @@ fn assert_backup_fails(stack: &Stack, sentence: &str) {
 
 /// Files that are neither a manifest, nor a proof, nor named by a manifest.
 fn halves(folder: &Path) -> Vec<String> {
-    let names = files(folder);
-    let is_known = |name: &str| {
-        names
+    let (records, others): (Vec<PathBuf>, Vec<PathBuf>) = files(folder)
+        .into_iter()
+        .partition(|path| path.extension() == Some(OsStr::new("json")));
+    let is_named = |path: &Path| {
+        let text = path.to_string_lossy();
+        records
             .iter()
-            .any(|it| it.ends_with(".json") && name.starts_with(it.trim_end_matches("json")))
+            .any(|record| text.starts_with(&*record.with_extension("").to_string_lossy()))
     };
-    names
-        .iter()
-        .filter(|name| !name.ends_with(".json") && !is_known(name))
-        .cloned()
-        .collect()
+    let halves = others.iter().filter(|path| !is_named(path));
+    halves.map(|path| path.display().to_string()).collect()
 }
 
-fn files(folder: &Path) -> Vec<String> {
+fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_dir() && name != ".stackwarden" {
-            found.extend(files(&entry.path()));
-        } else if entry.path().is_file() {
-            found.push(entry.path().to_string_lossy().into_owned());
+        let path = entry.path();
+        if path.is_file() {
+            found.push(path);
+        } else if path.is_dir() && entry.file_name() != ".stackwarden" {
+            found.extend(files(&path));
         }
     }
     found
@@ -352,7 +353,8 @@ fn what_a_killed_process_left_in_the_folder_stops_nobody() {
     let left = stack.backup_folder().join(".stackwarden-probe-1");
     std::fs::write(&left, "stackwarden").expect("write a file");
     stack.up();
-    assert_eq!(stack.inspect(GATE, "{{.State.ExitCode}}"), "0");
+    let (code, log) = stack.gate_ended();
+    assert_eq!(code, 0, "{log}");
 }
 
 #[test]

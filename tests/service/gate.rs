@@ -1,8 +1,8 @@
 //! The gate at every `up`: migrations in order, once, each behind a backup; the application waits.
 
 use std::thread;
-use std::time::Duration;
 
+use crate::gate_kills::wait_for_open_transaction;
 use crate::harness::{Artefact, GATE, SOON, Stack, docker, wait_until};
 use crate::harness_gate::{
     API, App, Waiting, api_with, count, gate_lines, gate_log, gated, line, parse_time, state,
@@ -10,17 +10,17 @@ use crate::harness_gate::{
 };
 
 /// What `up` prints when the gate stayed closed.
-const CLOSED: &str = "didn't complete successfully";
+pub const CLOSED: &str = "didn't complete successfully";
 
 #[track_caller]
-fn assert_open(stack: &Stack) {
+pub fn assert_open(stack: &Stack) {
     drop(stack.try_up().ok());
     assert_eq!(stack.inspect(GATE, "{{.State.ExitCode}}"), "0");
 }
 
 /// Brings the stack up, which the gate has to refuse with this code; gives its log.
 #[track_caller]
-fn assert_closed(stack: &Stack, code: &str) -> String {
+pub fn assert_closed(stack: &Stack, code: &str) -> String {
     let ran = stack.try_up();
     let log = gate_log(stack);
     assert!(
@@ -32,13 +32,13 @@ fn assert_closed(stack: &Stack, code: &str) -> String {
     log
 }
 
-fn pre_migration(stack: &Stack) -> Vec<Artefact> {
+pub fn pre_migration(stack: &Stack) -> Vec<Artefact> {
     let mut artefacts = stack.artefacts("app");
     artefacts.retain(|it| it.manifest["reason"] == "pre-migration");
     artefacts
 }
 
-fn revision(stack: &Stack) -> String {
+pub fn revision(stack: &Stack) -> String {
     stack.psql("app", "SELECT version_num FROM alembic_version")
 }
 
@@ -263,25 +263,6 @@ fn labels_that_cannot_be_obeyed_keep_the_gate_closed() {
 }
 
 #[test]
-fn a_migration_that_takes_too_long_is_killed_and_leaves_nothing() {
-    let app = App::idle()
-        .migrating("CREATE TABLE long AS SELECT 1 AS one FROM pg_sleep(600)")
-        .label("stackwarden.migrate.timeout", "3s");
-    let stack = gated("timeout").service("app", &app.yaml()).write();
-    let log = assert_closed(&stack, "1");
-    let sentence = "the migration of app did not end within 3s and was killed; raise stackwarden.migrate.timeout";
-    assert!(log.contains(sentence), "{log}");
-    assert_eq!(state(&stack, "app"), "created");
-    assert_eq!(stack.made_containers(), [""; 0]);
-    let busy = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()";
-    assert_eq!(
-        stack.psql("app", busy),
-        "0",
-        "its statement still runs in the database"
-    );
-}
-
-#[test]
 fn the_entrypoint_and_the_status_command_are_minded() {
     let shell = |app: App| app.lines("entrypoint: [sh, -c]").yaml();
     let app = || App::idle().migrating("CREATE TABLE once (id integer)");
@@ -305,112 +286,6 @@ fn the_entrypoint_and_the_status_command_are_minded() {
     // A second run would fail: the table is there.
     assert_open(&stack);
     assert_eq!(count(&gate_lines(&stack), "nothing pending"), 1);
-}
-
-#[test]
-fn a_killed_gate_leaves_a_clone_that_the_next_up_removes() {
-    let app = App::idle()
-        .migrating("CREATE TABLE once (id integer)")
-        .label("traefik.enable", "true")
-        .lines("restart: always\nports: ['127.0.0.1::8000']");
-    let stack = gated("killed-gate").service("app", &app.yaml()).write();
-    let clone = format!("{}-app-stackwarden-migrate", stack.project());
-    let waiting = thread::scope(|scope| {
-        let waiting = Waiting::begin(&stack);
-        let up = scope.spawn(|| stack.try_up());
-        wait_for_open_transaction(&stack);
-        assert_clone_is_nobodys_replica(&stack, &clone);
-        stack.kill(GATE);
-        let ran = up.join().expect("up");
-        assert!(
-            ran.code != 0 && ran.said().contains(CLOSED),
-            "{}",
-            ran.said()
-        );
-        waiting
-    });
-    assert_eq!(state(&stack, "app"), "created");
-    assert_eq!(stack.made_containers(), [clone.as_str()]);
-    let orphan = id_of(&clone);
-
-    let ran = thread::scope(|scope| {
-        let waiting = waiting;
-        let up = scope.spawn(|| stack.try_up());
-        wait_until("the orphan is removed", SOON, || match id_of(&clone) {
-            id if id == orphan => Err(id),
-            _ => Ok(()),
-        });
-        waiting.end();
-        up.join().expect("up")
-    });
-    drop(ran.ok());
-    let lines = gate_lines(&stack);
-    assert_eq!(
-        line(&lines, "leftover container removed")["container"],
-        clone.as_str()
-    );
-    assert_eq!(count(&lines, "migrated"), 1);
-    assert_eq!(stack.psql("app", "SELECT count(*) FROM once"), "0");
-    assert_eq!(stack.made_containers(), [""; 0]);
-    assert_eq!(state(&stack, "app"), "running");
-}
-
-/// Waits until a migration has executed its statement and holds its transaction open.
-fn wait_for_open_transaction(stack: &Stack) {
-    wait_until("the migration is in mid-transaction", SOON, || {
-        let asked = stack.try_psql(
-            "app",
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE 'CREATE TABLE once%'",
-        );
-        if asked.stdout.trim() == "1" {
-            Ok(())
-        } else {
-            Err(asked.said())
-        }
-    });
-}
-
-fn id_of(container: &str) -> String {
-    docker(&["inspect", "--format", "{{.Id}}", container])
-        .stdout
-        .trim()
-        .to_owned()
-}
-
-fn assert_clone_is_nobodys_replica(stack: &Stack, clone: &str) {
-    let inspected = docker(&["inspect", clone]).json();
-    let inspected = &inspected[0];
-    let labels = inspected["Config"]["Labels"].as_object().expect("labels");
-    assert!(
-        labels
-            .keys()
-            .all(|key| !key.starts_with("com.docker.compose.")),
-        "{labels:?}"
-    );
-    assert_eq!(labels["traefik.enable"], "false");
-    let host = &inspected["HostConfig"];
-    assert!(
-        ["", "no"].contains(&host["RestartPolicy"]["Name"].as_str().expect("a policy")),
-        "{host}"
-    );
-    assert!(
-        host["PortBindings"]
-            .as_object()
-            .is_none_or(serde_json::Map::is_empty),
-        "{host}"
-    );
-    let networks = inspected["NetworkSettings"]["Networks"].to_string();
-    assert!(
-        !networks.contains("\"app\""),
-        "no alias of the service: {networks}"
-    );
-    assert_eq!(inspected["Image"], stack.inspect("app", "{{.Image}}"));
-    let replicas = stack.compose(&["ps", "-a", "-q", "app"]).ok();
-    assert_eq!(
-        replicas.lines().count(),
-        1,
-        "compose counts the clone as a replica"
-    );
 }
 
 #[test]
@@ -485,7 +360,13 @@ fn the_backup_before_a_migration_is_as_fresh_as_the_labels_ask() {
 
     drop(stack.compose(&command).ok());
     let old = app("four").label("stackwarden.migrate.backup.max-age", "1s");
-    thread::sleep(Duration::from_secs(1));
+    let taken = stack.artefacts("app").last().expect("a backup").manifest["snapshot_at"].clone();
+    wait_until("the backup to be older than a second", SOON, || {
+        let age = format!("SELECT now() - {taken} > interval '1 second'").replace('"', "'");
+        (stack.psql("app", &age) == "t")
+            .then_some(())
+            .ok_or_else(|| age.clone())
+    });
     stack.change(|it| it.service("app", &old.yaml()));
     assert_open(&stack);
     assert_eq!(pre_migration(&stack).len(), 2, "older than a second");

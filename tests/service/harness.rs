@@ -17,8 +17,7 @@ pub use artefact::{Artefact, names};
 pub use builder::{DATABASE, GATE, SIDECAR, Service, StackBuilder};
 pub use fresh::FreshServer;
 pub use http::HttpAnswer;
-pub use program::{Background, Ran, docker, run};
-pub use session::HeldSession;
+pub use program::{Ran, docker, run};
 pub use stack::Stack;
 
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ pub const PROOF: Duration = Duration::from_mins(3);
 /// How long anything quick may take on a busy machine.
 pub const SOON: Duration = Duration::from_mins(1);
 
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(500);
 const BLINK: Duration = Duration::from_millis(3);
 
 /// Asks again and again until there is an answer; fails with the last status when the bound has passed.

@@ -141,11 +141,21 @@ pub fn gated(test: &str) -> StackBuilder {
 
 /// Adds the gate and the scripts that [`App::migrating`] needs.
 pub fn with_gate(stack: StackBuilder) -> StackBuilder {
+    make_api();
     stack
         .gate(|gate| gate)
         .file("control/apply.py", APPLY)
         .file("control/ask.py", ASK)
         .needs_image(API)
+}
+
+/// Builds the demo's api where the demo has not done so yet.
+fn make_api() {
+    if docker(&["image", "inspect", "--format", "{{.Id}}", API]).code == 0 {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose/api");
+    drop(docker(&["build", "-q", "-t", API, &folder.to_string_lossy()]).ok());
 }
 
 /// Builds the demo's api with further revisions, such as `0003_*.py`; gives the image's name.

@@ -15,6 +15,14 @@ mod harness;
 mod harness_gate;
 
 mod bad_input;
+mod control;
 mod first_backup;
 mod gate;
+mod gate_kills;
+mod kills;
+mod many_tables;
 mod observability;
+mod proof_catches;
+mod slipped;
+mod two_stacks;
+mod writers;

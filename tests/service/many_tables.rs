@@ -29,10 +29,20 @@ fn twelve_thousand_tables_are_backed_up_and_proven_on_default_settings() {
     let begun = Instant::now();
     stack.up();
     let backup = stack.wait_for_backup("app");
-    assert_eq!(backup["tables"].as_u64(), Some(TABLES + 1), "with the large objects: {backup:#}");
+    assert_eq!(
+        backup["tables"].as_u64(),
+        Some(TABLES + 1),
+        "with the large objects: {backup:#}"
+    );
     let backed_up = begun.elapsed();
     let proven = stack.wait_for_verdict("app");
-    eprintln!("{TABLES} tables: backed up {backed_up:?}, proven {:?} after `up`", begun.elapsed());
-    eprintln!("dump and check {} s, proof {} s", backup["seconds"], proven["proof"]["seconds"]);
+    eprintln!(
+        "{TABLES} tables: backed up {backed_up:?}, proven {:?} after `up`",
+        begun.elapsed()
+    );
+    eprintln!(
+        "dump and check {} s, proof {} s",
+        backup["seconds"], proven["proof"]["seconds"]
+    );
     assert_eq!(proven["level"], "content", "{proven:#}");
 }

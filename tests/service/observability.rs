@@ -51,6 +51,7 @@ labels:
 fn watched(test: &str) -> StackBuilder {
     Stack::builder(test)
         .with_ports()
+        .needs_image("python:3.13-slim")
         .file("control/server.py", SERVER)
         .file("control/well", "")
         .file("control/status", "ok")

@@ -13,7 +13,8 @@ INSERT INTO x SELECT i, 'before ' || i FROM generate_series(1, 1000) i;
 CREATE TABLE y AS SELECT * FROM x;
 ";
 const LOCK: &str = "BEGIN; LOCK TABLE x IN ACCESS EXCLUSIVE MODE;";
-const REPLACE: &str = "TRUNCATE x; INSERT INTO x SELECT i, 'after' FROM generate_series(1, 10) i; COMMIT;";
+const REPLACE: &str =
+    "TRUNCATE x; INSERT INTO x SELECT i, 'after' FROM generate_series(1, 10) i; COMMIT;";
 
 fn stack(test: &str) -> Stack {
     let stack = Stack::builder(test).write();
@@ -28,20 +29,30 @@ fn a_table_emptied_or_rewritten_between_snapshot_and_dump_is_dumped_again() {
     let stack = stack("slipped");
     for (table, change, rows) in [
         ("x", "TRUNCATE x", 0),
-        ("x", "TRUNCATE x; INSERT INTO x SELECT i, 'after' FROM generate_series(1, 10) i", 10),
+        (
+            "x",
+            "TRUNCATE x; INSERT INTO x SELECT i, 'after' FROM generate_series(1, 10) i",
+            10,
+        ),
         ("y", "ALTER TABLE y ALTER COLUMN id TYPE bigint", 1000),
         // pg_dump itself fails where the rewrite gave the index another identity.
         ("x", "ALTER TABLE x ALTER COLUMN id TYPE bigint", 10),
     ] {
         let mut session = stack.session("app");
-        session.say(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;"));
+        session.say(&format!(
+            "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;"
+        ));
         let backup = stack.stackwarden_aside(&["backup"]);
         wait_for_waiting_dump(&stack, table);
         session.say(&format!("{change}; COMMIT;"));
         drop(session);
         let ended = backup.end();
         if ended.code != 0 {
-            assert!(ended.stdout.contains("pg_dump failed"), "{change}: {}", ended.said());
+            assert!(
+                ended.stdout.contains("pg_dump failed"),
+                "{change}: {}",
+                ended.said()
+            );
             drop(stack.back_up());
         }
         let proven = stack.wait_for_verdict("app");
@@ -106,9 +117,13 @@ WHERE NOT l.granted AND l.relation = 'public.{table}'::regclass AND a.query LIKE
         if asked.stdout.trim() == "1" {
             return Ok(());
         }
-        let all = "SELECT application_name, state, wait_event, left(query, 80) FROM pg_stat_activity";
-        Err(format!("{}\n{}", asked.said(), stack.try_psql("app", all).said()))
+        let all =
+            "SELECT application_name, state, wait_event, left(query, 80) FROM pg_stat_activity";
+        Err(format!(
+            "{}\n{}",
+            asked.said(),
+            stack.try_psql("app", all).said()
+        ))
     });
     assert!(!stack.processes(DATABASE, "pg_dump").is_empty());
 }
-

@@ -12,7 +12,10 @@ fn described(test: &str) -> StackBuilder {
 fn two_stacks_on_one_host_do_not_see_each_other() {
     let (left, right) = (described("larch").write(), described("rowan").write());
     for (stack, database) in [(&left, "larch"), (&right, "rowan")] {
-        stack.up_database(&[(database, "CREATE TABLE t AS SELECT generate_series(1, 100) i")]);
+        stack.up_database(&[(
+            database,
+            "CREATE TABLE t AS SELECT generate_series(1, 100) i",
+        )]);
     }
     left.up();
     right.up();
@@ -21,7 +24,9 @@ fn two_stacks_on_one_host_do_not_see_each_other() {
     drop(right.wait_for_proof("rowan", "content"));
     for (stack, own, other) in [(&left, "larch", &right), (&right, "rowan", &left)] {
         let foreign = if own == "larch" { "rowan" } else { "larch" };
-        let databases = stack.control("GET", "/v1/databases", "").expect("an answer");
+        let databases = stack
+            .control("GET", "/v1/databases", "")
+            .expect("an answer");
         let all = [
             stack.stackwarden(&["status"]).stdout,
             stack.stackwarden(&["--json", "backups"]).stdout,
@@ -31,19 +36,29 @@ fn two_stacks_on_one_host_do_not_see_each_other() {
         ];
         for text in &all {
             let text = text.replace(stack.project(), "");
-            assert!(!text.contains(foreign) && !text.contains(other.project()), "{own}: {text}");
+            assert!(
+                !text.contains(foreign) && !text.contains(other.project()),
+                "{own}: {text}"
+            );
         }
         assert!(all.iter().all(|text| text.contains(own)));
-        assert_eq!(names(&stack.backup_folder()), [".stackwarden", stack.project()]);
+        assert_eq!(
+            names(&stack.backup_folder()),
+            [".stackwarden", stack.project()]
+        );
     }
     one_that_goes_down_does_not_matter_to_the_other(&left, &right);
 }
 
 fn one_that_goes_down_does_not_matter_to_the_other(left: &Stack, right: &Stack) {
-    left.stop("postgres");
+    left.kill("postgres");
     wait_until("the left stack is down", SOON, || {
         let health = left.public("/health")?;
-        if health.status == 503 { Ok(()) } else { Err(health.body) }
+        if health.status == 503 {
+            Ok(())
+        } else {
+            Err(health.body)
+        }
     });
     let health = right.public("/health").expect("an answer");
     assert_eq!(health.status, 200, "{}", health.body);

@@ -35,7 +35,9 @@ fn a_backup_under_writers_is_exact() {
     for procedure in ["insert_for_ever", "update_for_ever"] {
         let call = format!("CALL {procedure}()");
         let container = stack.container(DATABASE);
-        let words = ["exec", "-d", &container, "psql", "-X", "-U", "app", "-d", "app", "-c", &call];
+        let words = [
+            "exec", "-d", &container, "psql", "-X", "-U", "app", "-d", "app", "-c", &call,
+        ];
         drop(docker(&words).ok());
     }
     let before = highest(&stack);
@@ -47,7 +49,10 @@ fn a_backup_under_writers_is_exact() {
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%' AND state = 'active';
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL%'",
     );
-    assert!(writers.starts_with('2'), "both still wrote when the proof ended: {writers}");
+    assert!(
+        writers.starts_with('2'),
+        "both still wrote when the proof ended: {writers}"
+    );
     assert_eq!(proven["level"], "content", "{proven:#}");
     assert!(before < after, "{before} {after}");
     the_sequence_is_compared_within_an_interval(&stack);
@@ -65,11 +70,18 @@ fn the_sequence_is_compared_within_an_interval(stack: &Stack) {
     let manifest = &artefacts[0].manifest;
     let value = |when: &str| {
         let sequences = manifest[when].as_array().expect("sequences");
-        let found = sequences.iter().find(|it| it["name"] == "public.entry_id_seq");
-        found.expect("the sequence")["last"].as_i64().expect("a value")
+        let found = sequences
+            .iter()
+            .find(|it| it["name"] == "public.entry_id_seq");
+        found.expect("the sequence")["last"]
+            .as_i64()
+            .expect("a value")
     };
     let (before, after) = (value("sequences_before"), value("sequences_after"));
-    assert!(before < after, "writers wrote during the dump: {before} {after}");
+    assert!(
+        before < after,
+        "writers wrote during the dump: {before} {after}"
+    );
 }
 
 /// The contract's bar is 64 MB while backing up; what stays afterwards is printed.
@@ -77,10 +89,21 @@ fn the_sidecar_stays_small(stack: &Stack) {
     let pid = stack.inspect(SIDECAR, "{{.State.Pid}}");
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("read /proc");
     let kilobytes = |key: &str| -> u64 {
-        let line = status.lines().find(|line| line.starts_with(key)).expect("a line");
-        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(key))
+            .expect("a line");
+        line.split_whitespace()
+            .nth(1)
+            .expect("a number")
+            .parse()
+            .expect("a number")
     };
-    let (peak, all, anonymous) = (kilobytes("VmHWM:"), kilobytes("VmRSS:"), kilobytes("RssAnon:"));
+    let (peak, all, anonymous) = (
+        kilobytes("VmHWM:"),
+        kilobytes("VmRSS:"),
+        kilobytes("RssAnon:"),
+    );
     eprintln!("sidecar after its backup: VmHWM {peak} kB, VmRSS {all} kB, RssAnon {anonymous} kB");
     assert!(peak < 64 * 1024, "VmHWM {peak} kB");
 }

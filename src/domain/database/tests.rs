@@ -22,6 +22,7 @@ fn container(service: &str, image: &str, environment: &[&str]) -> Container {
         state: ContainerState::Running,
         health: DockerHealth::Absent,
         created: 0,
+        lifetime: crate::domain::fleet::Lifetime::OneShot,
         restarts: 0,
         labels: BTreeMap::new(),
         environment: Environment::from_list(environment.iter().copied()),

@@ -260,6 +260,11 @@ async fn pump(
     // Held until here: with it the program would have ended.
     drop(stdin);
     if !end.is_success() {
+        // A rewrite before its locks can make pg_dump itself stumble, over an index that is gone: begin again.
+        let tables = look.slipped().await?;
+        if !tables.is_empty() {
+            return Err(BackupError::Slipped { tables });
+        }
         let source = classify_stderr("pg_dump", &said);
         return Err(BackupError::Program {
             program: "pg_dump",

@@ -1,9 +1,11 @@
 //! Runs a command in a clone of the application's container and follows it to its end.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{MigrateError, MigrationPlan, OutOfMemory, STATUS_ENTRYPOINT, docker_error};
@@ -11,7 +13,7 @@ use crate::docker::{CloneRequest, DockerError, Exit};
 use crate::domain::failure::{bounded, chain};
 use crate::domain::id::{ContainerId, ServiceName};
 use crate::domain::policy::{CommandLine, EntrypointPolicy};
-use crate::job::server::DatabaseLock;
+use crate::job::server::{self, DatabaseLock};
 use crate::job::{JobContext, MAKER_LABEL, OWNED_LABEL, Run};
 
 /// How often the session that holds the lock is asked whether it lives.
@@ -42,14 +44,66 @@ pub(super) async fn apply(
     .await;
     let clone = clone.map_err(|source| docker_error(plan, source))?;
     let outcome = tokio::select! {
-        outcome = follow(context, plan, &clone) => outcome,
-        error = watch_lock(plan, lock) => Err(error),
-        () = run.stop.cancelled() => {
-            Err(MigrateError::Cancelled { service: plan.container.service.clone() })
+        outcome = begin(context, plan, &clone) => outcome,
+        () = run.stop.cancelled() => Err(cancelled(plan)),
+    };
+    let addresses = match outcome {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            remove(context, &plan.container.service, &clone).await;
+            return Err(error);
         }
     };
+    let outcome = tokio::select! {
+        outcome = follow(context, plan, &clone) => outcome,
+        error = watch_lock(plan, lock) => Err(error),
+        () = run.stop.cancelled() => Err(cancelled(plan)),
+    };
     remove(context, &plan.container.service, &clone).await;
+    if outcome.is_err() {
+        end_backends(context, run, plan, &addresses).await;
+    }
     outcome
+}
+
+fn cancelled(plan: &MigrationPlan) -> MigrateError {
+    MigrateError::Cancelled {
+        service: plan.container.service.clone(),
+    }
+}
+
+/// Starts the clone; the addresses its connections come from.
+async fn begin(
+    context: &JobContext,
+    plan: &MigrationPlan,
+    clone: &ContainerId,
+) -> Result<Vec<IpAddr>, MigrateError> {
+    let failed = |source| docker_error(plan, source);
+    context.docker.start(clone).await.map_err(failed)?;
+    let running = context.docker.inspect(clone).await.map_err(failed)?;
+    let networks = running.map(|it| it.networks).unwrap_or_default();
+    Ok(networks
+        .into_iter()
+        .filter_map(|attachment| attachment.address)
+        .collect())
+}
+
+/// Before the lock is given back, nothing of a failed or killed migration may still run in the database.
+async fn end_backends(context: &JobContext, run: &Run, plan: &MigrationPlan, addresses: &[IpAddr]) {
+    // A run that was told to stop has to tidy up all the same.
+    let tidy = Run {
+        id: run.id.clone(),
+        stop: CancellationToken::new(),
+    };
+    match server::end_clients(context, &tidy, &plan.target, addresses).await {
+        Ok(0) => {}
+        Ok(ended) => {
+            info!(service = %plan.container.service, ended, "the migration's sessions were ended");
+        }
+        Err(error) => {
+            warn!(service = %plan.container.service, error = %chain(&error), "the migration's sessions may still run");
+        }
+    }
 }
 
 async fn create(
@@ -98,7 +152,6 @@ async fn follow(
 ) -> Result<(), MigrateError> {
     let service = &plan.container.service;
     let failed = |source| docker_error(plan, source);
-    context.docker.start(clone).await.map_err(failed)?;
     let exit = {
         let lines = pass_lines_on(context, service, clone);
         let exit = context.docker.wait_exit(clone, plan.policy.timeout);

@@ -1,5 +1,6 @@
 //! The exclusive right to one database, and what dead holders left behind.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +14,8 @@ use crate::postgres::catalog::DatabaseRole;
 use crate::postgres::leftover::{Leftovers, terminate_sql};
 use crate::postgres::lock::{LockAnswer, try_lock};
 
+/// How long a backend may take to heed the request to end.
+const ENDING: Duration = Duration::from_secs(20);
 /// How often a busy lock is asked for again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -105,6 +108,30 @@ pub async fn end_leftovers(
         }
     }
     Ok(ended)
+}
+
+/// Ends what killed clients left running, and waits until it is gone; says how many there were.
+///
+/// # Errors
+/// When the server does not answer, or something still runs after the wait.
+pub async fn end_clients(
+    context: &JobContext,
+    run: &Run,
+    target: &ServerTarget,
+    addresses: &[IpAddr],
+) -> Result<u64, ServerError> {
+    if addresses.is_empty() {
+        return Ok(0);
+    }
+    let mut connected = connect_maintenance(context, run, target).await?;
+    let first = connected.end(&Leftovers::Clients(addresses)).await?;
+    let begun = Instant::now();
+    let mut left = first;
+    while left > 0 && begun.elapsed() < ENDING {
+        tokio::time::sleep(PAUSE / 5).await;
+        left = connected.end(&Leftovers::Clients(addresses)).await?;
+    }
+    Ok(first)
 }
 
 impl Connected {

@@ -22,7 +22,7 @@ impl Artefact {
     pub fn list(folder: &Path) -> Vec<Self> {
         let mut found: Vec<Self> = names(folder)
             .into_iter()
-            .filter(|name| name.ends_with(".json") && !name.contains(".proof-"))
+            .filter(|name| is_json(name) && !name.contains(".proof-"))
             .map(|name| Self::read(folder, &name))
             .collect();
         found.sort_by(|a, b| a.id.cmp(&b.id));
@@ -50,7 +50,7 @@ impl Artefact {
             .expect("a manifest has a folder");
         let start = format!("{}.proof-", self.id);
         let mut names = names(folder);
-        names.retain(|name| name.starts_with(&start) && name.ends_with(".json"));
+        names.retain(|name| name.starts_with(&start) && is_json(name));
         let read = |name: &String| {
             let text = std::fs::read_to_string(folder.join(name)).expect("read a proof");
             serde_json::from_str(&text).expect("a proof is JSON")
@@ -58,24 +58,15 @@ impl Artefact {
         names.iter().map(read).collect()
     }
 
-    /// Removes its proofs, so that it is unproven again.
-    pub fn forget_proofs(&self) {
-        let folder = self
-            .manifest_path
-            .parent()
-            .expect("a manifest has a folder");
-        for name in names(folder) {
-            if name.starts_with(&format!("{}.proof-", self.id)) {
-                std::fs::remove_file(folder.join(name)).expect("remove a proof");
-            }
-        }
-    }
-
     /// Writes a changed manifest in place of its own.
     pub fn write_manifest(&self, manifest: &Value) {
         let text = serde_json::to_string_pretty(manifest).expect("write JSON");
         std::fs::write(&self.manifest_path, text).expect("write a manifest");
     }
+}
+
+fn is_json(name: &str) -> bool {
+    Path::new(name).extension() == Some("json".as_ref())
 }
 
 /// The names in a folder, in order; none when there is no folder.

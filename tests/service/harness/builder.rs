@@ -40,12 +40,6 @@ impl Service {
         self
     }
 
-    /// Takes a variable away.
-    pub fn without_environment(mut self, name: &str) -> Self {
-        self.environment.remove(name);
-        self
-    }
-
     /// A label; the value is quoted for YAML.
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
@@ -120,7 +114,7 @@ pub struct StackBuilder {
     pub(super) images: Vec<String>,
     pub(super) user: String,
     services: BTreeMap<String, String>,
-    postgres: Option<Service>,
+    postgres: Service,
     sidecar: Option<Service>,
     gate: Option<Service>,
     top: String,
@@ -137,7 +131,7 @@ impl StackBuilder {
             images: vec![image.clone()],
             user: "app".to_owned(),
             services: BTreeMap::new(),
-            postgres: Some(database(&postgres)),
+            postgres: database(&postgres),
             sidecar: Some(
                 ours(&image)
                     .environment("TZ", "UTC")
@@ -151,13 +145,7 @@ impl StackBuilder {
 
     /// Changes the database server.
     pub fn postgres(mut self, change: impl FnOnce(Service) -> Service) -> Self {
-        self.postgres = self.postgres.map(change);
-        self
-    }
-
-    /// Without a database server.
-    pub fn without_postgres(mut self) -> Self {
-        self.postgres = None;
+        self.postgres = change(self.postgres);
         self
     }
 
@@ -181,11 +169,9 @@ impl StackBuilder {
     /// Adds the gate, waiting for a healthy database, or changes it.
     pub fn gate(mut self, change: impl FnOnce(Service) -> Service) -> Self {
         let gate = self.gate.take().unwrap_or_else(|| {
-            let gate = ours(&self.images[0]).lines("command: gate\nrestart: \"no\"");
-            if self.postgres.is_none() {
-                return gate;
-            }
-            gate.lines("depends_on: { postgres: { condition: service_healthy } }")
+            ours(&self.images[0])
+                .lines("command: gate\nrestart: \"no\"")
+                .lines("depends_on: { postgres: { condition: service_healthy } }")
         });
         self.gate = Some(change(gate));
         self
@@ -194,12 +180,6 @@ impl StackBuilder {
     /// A service of the application, or a replacement for it, as unindented YAML.
     pub fn service(mut self, name: &str, yaml: &str) -> Self {
         self.services.insert(name.to_owned(), yaml.to_owned());
-        self
-    }
-
-    /// Takes a service of the application away.
-    pub fn without_service(mut self, name: &str) -> Self {
-        self.services.remove(name);
         self
     }
 
@@ -237,20 +217,20 @@ impl StackBuilder {
 
     /// The images that have to exist before anything starts.
     pub(super) fn needed_images(&self) -> Vec<String> {
-        let server = self.postgres.iter().map(|it| it.image.clone());
-        self.images.iter().cloned().chain(server).collect()
+        let server = self.postgres.image.clone();
+        self.images.iter().cloned().chain([server]).collect()
     }
 
     /// The Compose file.
     pub(super) fn compose_file(&self) -> String {
         let named = [
-            (DATABASE, &self.postgres),
-            (SIDECAR, &self.sidecar),
-            (GATE, &self.gate),
+            (DATABASE, Some(&self.postgres)),
+            (SIDECAR, self.sidecar.as_ref()),
+            (GATE, self.gate.as_ref()),
         ];
         let mut services: BTreeMap<&str, String> = named
             .into_iter()
-            .filter_map(|(name, service)| Some((name, service.as_ref()?.yaml())))
+            .filter_map(|(name, service)| Some((name, service?.yaml())))
             .collect();
         for (name, yaml) in &self.services {
             services.insert(name, yaml.trim_matches('\n').to_owned());
@@ -270,7 +250,7 @@ fn database(image: &str) -> Service {
         .environment("POSTGRES_PASSWORD", "a secret of the test")
         .environment("POSTGRES_DB", "app")
         .lines(
-            "healthcheck:\n  test: [CMD, pg_isready, -U, app, -h, 127.0.0.1]\n  interval: 500ms\n  retries: 120",
+            "healthcheck:\n  test: [CMD, pg_isready, -U, app, -h, 127.0.0.1]\n  interval: 1s\n  retries: 120",
         )
 }
 

@@ -50,9 +50,14 @@ pub fn request(
     stream.set_read_timeout(Some(BOUND)).map_err(told)?;
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([*name, ": ", *value, "\r\n"]);
     }
-    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    text.extend([
+        "Content-Length: ",
+        &body.len().to_string(),
+        "\r\n\r\n",
+        body,
+    ]);
     stream.write_all(text.as_bytes()).map_err(told)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(told)?;
