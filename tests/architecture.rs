@@ -56,7 +56,10 @@ const HOMES: [(&str, &str); 17] = [
     ("chrono_tz", "domain/schedule"),
     ("clap", "cli"),
     ("croner", "domain/schedule"),
-    ("getrandom", "app/run job/backup/take postgres/session/psql"),
+    (
+        "getrandom",
+        "app/run job job/backup/take postgres/session/psql store/disk",
+    ),
     ("hyper", "client http/server"),
     ("hyper_util", "client http/server"),
     ("prometheus", "observe/metrics"),

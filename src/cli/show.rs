@@ -66,6 +66,8 @@ fn series_of(backup: &BackupWire) -> String {
 
 fn backup_row(backup: &BackupWire) -> Vec<String> {
     let standing = match (&backup.level, backup.standing.as_str()) {
+        // Roles are compared in every proof of a database that restores on top of them.
+        (_, "unproven") if backup.database.is_none() => "proven with its databases".to_owned(),
         (Some(level), "proven") => format!("proven: {level}"),
         (Some(level), standing) => format!("{standing} ({level})"),
         (None, standing) => standing.to_owned(),

@@ -24,7 +24,7 @@ use crate::postgres::PostgresError;
 use crate::store::StoreError;
 use crate::store::disk::DESTINATION;
 use crate::store::read_back::ReadBack;
-use scratch::Scratch;
+use scratch::{Place, Scratch};
 
 /// What to prove.
 #[derive(Debug, Clone)]
@@ -94,6 +94,14 @@ pub enum VerifyError {
         /// What it said.
         said: String,
     },
+    /// The copy does not fit.
+    #[error("the scratch server ran out of space: {said}")]
+    Full {
+        /// Where it stood.
+        place: Place,
+        /// What was said.
+        said: String,
+    },
     /// A session with it.
     #[error("ask the scratch server")]
     Session(#[source] PostgresError),
@@ -151,6 +159,8 @@ struct Findings {
     restore_took: Option<Duration>,
     compared: Vec<crate::domain::comparison::ObjectComparison>,
     differences: Vec<Difference>,
+    /// That the archive's schema is not the recorded one.
+    other_schema: Option<Difference>,
 }
 
 impl Findings {
@@ -196,11 +206,31 @@ async fn find_out(
             ..Findings::default()
         });
     }
+    let place = scratch::guess_place(manifest, context.limits.proof_memory);
+    match restore_in(context, run, plan, backup, place).await {
+        Err(VerifyError::Full {
+            place: Place::Memory,
+            ..
+        }) => {
+            tracing::info!(backup = %plan.id, "the copy does not fit into memory; it is restored again on disk");
+            restore_in(context, run, plan, backup, Place::Disk).await
+        }
+        findings => findings,
+    }
+}
+
+async fn restore_in(
+    context: &JobContext,
+    run: &Run,
+    plan: &VerifyPlan,
+    backup: &Backup,
+    place: Place,
+) -> Result<Findings, VerifyError> {
     let server = plan.server.as_ref();
     let server = server.ok_or_else(|| VerifyError::NoServer {
         database: plan.database.clone(),
     })?;
-    let scratch = match Scratch::start(context, run, server, manifest).await {
+    let scratch = match Scratch::start(context, run, server, &backup.manifest, place).await {
         Ok(scratch) => scratch,
         Err(scratch::StartError::Unserved(said)) => {
             let reason = format!("its image cannot run a scratch server: {said}");
@@ -247,6 +277,8 @@ async fn prove(
         }
     }
     findings.level = findings.level.map(|level| level.min(plan.level));
+    let other_schema = findings.other_schema.take();
+    findings.differences.extend(other_schema);
     Ok(findings)
 }
 

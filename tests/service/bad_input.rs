@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -486,7 +485,6 @@ fn a_database_that_dies_in_mid_dump_costs_only_that_dump() {
     drop(docker(&["update", "--cpus", "2", &stack.container(DATABASE)]).ok());
     stack.start(DATABASE);
     stack.wait_for_postgres();
-    thread::sleep(Duration::from_millis(100));
     stack.back_up();
     wait_for_no_concern(&stack);
 }

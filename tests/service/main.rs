@@ -15,6 +15,7 @@ mod harness;
 mod harness_gate;
 
 mod bad_input;
+mod compressible;
 mod control;
 mod first_backup;
 mod gate;

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use crate::harness::{
-    GATE, HttpAnswer, SIDECAR, SOON, Service, Stack, StackBuilder, docker, wait_until,
+    GATE, HttpAnswer, SIDECAR, SOON, Service, Stack, StackBuilder, catch, docker, wait_until,
 };
 use crate::harness_gate::{App, with_gate};
 
@@ -81,20 +81,15 @@ fn wait_for_verdict(stack: &Stack, verdict: &str) -> HttpAnswer {
 /// Asks without pause until the verdict is there; gives how long after `since` that was.
 #[track_caller]
 fn time_to_verdict(stack: &Stack, verdict: &str, happened: impl Fn() -> Option<f64>) -> f64 {
-    let begun = Instant::now();
     let address = docker(&["port", &stack.container(SIDECAR), "9180"]).ok();
-    loop {
-        let body = fetch(address.lines().next().expect("an address"));
+    let address = address.lines().next().expect("an address");
+    let seen = catch(&format!("/health says {verdict}"), SOON, || {
+        let body = fetch(address);
         let seen = now();
-        if body.contains(&format!("\"status\":\"{verdict}\"")) && body.contains("releaseId") {
-            let status: Value = serde_json::from_str(&body).expect("JSON");
-            if status["status"] == verdict {
-                return seen - happened().expect("it happened");
-            }
-        }
-        assert!(begun.elapsed() < SOON, "never {verdict}: {body}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        let status: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
+        (status["status"] == verdict).then_some(seen).ok_or(body)
+    });
+    seen - happened().expect("it happened")
 }
 
 fn now() -> f64 {

@@ -42,7 +42,6 @@ pub(super) async fn schema(
     let found = scratch.run(context, command, None).await?;
     expect_success("could not dump the schema of the copy", &found)?;
     let recorded = backup.manifest.schema_fingerprint.clone();
-    let file = backup.manifest.file.clone();
     let compared = tokio::task::spawn_blocking(move || {
         let expected = SchemaText::parse(&expected.stdout);
         let found = SchemaText::parse(&found.stdout);
@@ -50,24 +49,23 @@ pub(super) async fn schema(
         if expected.is_empty() || found.is_empty() {
             return None;
         }
-        let mut differences = compare(&expected, &found);
+        let differences = compare(&expected, &found);
         let hash = crate::store::hash_text(&expected.normalised_text());
-        if recorded.is_some_and(|recorded| recorded != hash) {
-            let what = "its schema is not the one the manifest recorded".to_owned();
-            differences.push(Difference {
-                kind: ObjectKind::File,
-                name: file,
-                what,
-            });
-        }
-        Some(differences)
+        let is_other = recorded.is_some_and(|recorded| recorded != hash);
+        Some((differences, is_other))
     });
     let differences = compared.await.map_err(|_lost| VerifyError::Cancelled)?;
-    let differences = differences.ok_or_else(|| VerifyError::Scratch {
+    let (differences, is_other) = differences.ok_or_else(|| VerifyError::Scratch {
         operation: "gave no schema",
         said: "the schema text of the archive or of the copy is empty".to_owned(),
     })?;
     add_differences(findings, differences);
+    // Told last: what differs in the copy says more than that the file is another one.
+    findings.other_schema = is_other.then(|| Difference {
+        kind: ObjectKind::File,
+        name: backup.manifest.file.clone(),
+        what: "its schema is not the one the manifest recorded".to_owned(),
+    });
     for tablespace in &restored.tablespaces {
         findings.compared.push(ObjectComparison {
             kind: ObjectKind::Schema("TABLESPACE".to_owned()),

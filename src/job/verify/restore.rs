@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::scratch::{JOBS, Scratch, StartError, expect_success};
+use super::scratch::{JOBS, Scratch, StartError};
 use super::{VerifyError, database_of};
 use crate::domain::backup::Backup;
 use crate::domain::failure::bounded;
@@ -87,9 +87,7 @@ pub(super) async fn run(
     }
     // A server killed for memory, or a full disk, says nothing about the backup.
     scratch.check_alive(context).await.map_err(into_verify)?;
-    if ran.stderr.contains("No space left on device") {
-        expect_success("ran out of space", &ran)?;
-    }
+    scratch.expect_room(&ran)?;
     Ok(Restored::Refused(bounded(ran.stderr.trim(), 1_000)))
 }
 

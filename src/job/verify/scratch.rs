@@ -64,10 +64,20 @@ impl<E: Into<VerifyError>> From<E> for StartError {
     }
 }
 
+/// Where a scratch server keeps its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In memory: fast, and bounded by the memory cap.
+    Memory,
+    /// In a volume.
+    Disk,
+}
+
 /// A running scratch server.
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) container: ContainerId,
+    pub(super) place: Place,
     pub(super) plan: ScratchPlan,
     pub(super) login: Login,
     pub(super) application: ApplicationName,
@@ -82,6 +92,7 @@ impl Scratch {
         run: &Run,
         server: &ServerTarget,
         manifest: &Manifest,
+        place: Place,
     ) -> Result<Self, StartError> {
         let path = context.store.path_of(manifest);
         let not_mountable = || VerifyError::NotMountable {
@@ -92,10 +103,12 @@ impl Scratch {
         let memory = context.limits.proof_memory;
         let shares = ScratchMemory::within(memory.0 / (1024 * 1024), JOBS);
         let plan = ScratchPlan::build(&facts, FOLDER, None, shares);
-        let request = request(context, server, manifest, &plan, host_file).await?;
+        let mut request = request(context, server, manifest, &plan, host_file).await?;
+        request.data = data(place, context.limits.proof_memory);
         let container = take_place(context, request).await?;
         let scratch = Self {
             container,
+            place,
             login: plan.login(),
             application: ApplicationName::build(&context.project, run.id.as_str()),
             file: if is_outer(manifest.packing) {
@@ -129,6 +142,7 @@ impl Scratch {
                     None,
                 )
                 .await?;
+            self.expect_room(&unpacked)?;
             expect_success("could not unpack the archive", &unpacked)?;
         }
         Ok(())
@@ -187,6 +201,17 @@ impl Scratch {
             Err(DockerError::StillRunning { .. }) => Ok(()),
             Err(error) => Err(VerifyError::Docker(error).into()),
         }
+    }
+
+    /// A full place says nothing about the backup; another place may have room.
+    pub(super) fn expect_room(&self, ran: &ExecResult) -> Result<(), VerifyError> {
+        if ran.end().is_success() || !ran.stderr.contains("No space left on device") {
+            return Ok(());
+        }
+        Err(VerifyError::Full {
+            place: self.place,
+            said: bounded(ran.stderr.trim(), 1_000),
+        })
     }
 
     async fn last_words(&self, context: &JobContext) -> String {
@@ -289,7 +314,7 @@ async fn request(
             host: host_file,
             target: PathBuf::from(ARCHIVE),
         }],
-        data: choose_data(manifest.stored_size, context.limits.proof_memory),
+        data: data(Place::Disk, context.limits.proof_memory),
         shm_size: live.shm_size,
         memory: Some(context.limits.proof_memory),
         cpu_shares: Some(128),
@@ -306,18 +331,27 @@ async fn image_of(context: &JobContext, server: &ServerTarget, manifest: &Manife
     }
 }
 
-/// Memory for what surely fits well below the cap, which it counts against; disk for the rest.
-fn choose_data(stored: ByteCount, cap: ByteCount) -> ScratchData {
-    let target = PathBuf::from(FOLDER);
-    let expected = BASE + stored.0.saturating_mul(GROWTH);
+/// Memory for what probably fits well below the cap, which it counts against; disk for the rest. A guess: what compresses
+/// well or has very many tables needs more, and is then restored again on disk.
+pub(super) fn guess_place(manifest: &Manifest, cap: ByteCount) -> Place {
+    let expected = BASE + manifest.stored_size.0.saturating_mul(GROWTH);
     let available = memory_available().unwrap_or(0);
     if expected <= cap.0 / 2 && expected <= available / 4 {
-        return ScratchData::Tmpfs {
+        Place::Memory
+    } else {
+        Place::Disk
+    }
+}
+
+fn data(place: Place, cap: ByteCount) -> ScratchData {
+    let target = PathBuf::from(FOLDER);
+    match place {
+        Place::Memory => ScratchData::Tmpfs {
             target,
             size: ByteCount(cap.0 / 2),
-        };
+        },
+        Place::Disk => ScratchData::Volume { target },
     }
-    ScratchData::Volume { target }
 }
 
 /// `MemAvailable` of the host: containers see the host's `/proc/meminfo`.
