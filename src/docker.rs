@@ -29,7 +29,7 @@ pub use clone::CloneRequest;
 pub use error::DockerError;
 pub use exec::output::{ExecOutput, StderrHandle};
 pub use exec::{END_TRAILS_OUTPUT, Exec, ExecRequest, ExecResult, StdinMode};
-pub use lifetime::Exit;
+pub use lifetime::{Exit, Leftover};
 pub use own::{MountPoint, OwnContainer};
 pub use scratch::{ReadOnlyBind, ScratchData, ScratchRequest};
 

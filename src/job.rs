@@ -28,6 +28,9 @@ pub const OWNED_LABEL: &str = "stackwarden.owned-by-project";
 /// The label with the id of the container whose process made it.
 pub const MAKER_LABEL: &str = "stackwarden.made-by";
 
+/// The scratch server's name, the same for every stack of a host: whoever has it is the one proof that runs.
+pub const SCRATCH_NAME: &str = "stackwarden-proof";
+
 /// Bounds of patience and appetite.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

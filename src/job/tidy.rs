@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use tracing::{info, warn};
 
-use super::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, server};
-use crate::docker::DockerError;
+use super::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, SCRATCH_NAME, server};
+use crate::docker::{DockerError, Leftover};
 use crate::domain::failure::chain;
 use crate::domain::id::ContainerId;
 use crate::domain::roster::ServerTarget;
@@ -33,7 +33,11 @@ pub fn files(context: &JobContext) -> Result<Vec<PathBuf>, StoreError> {
 /// # Errors
 /// When Docker cannot be asked.
 pub async fn containers(context: &JobContext) -> Result<Vec<IpAddr>, DockerError> {
-    remove_orphans(context, |_name| true).await
+    let is_ours = |leftover: &Leftover| {
+        let project = leftover.labels.get(OWNED_LABEL).map(String::as_str);
+        project == Some(context.project.as_str()) || leftover.name == SCRATCH_NAME
+    };
+    remove_orphans(context, is_ours).await
 }
 
 /// Ends what removed migrations still run in the databases: Postgres does not notice a killed client in
@@ -57,23 +61,23 @@ pub async fn clients<'a>(
     }
 }
 
-/// The same for the container of one name.
+/// The same for the host's one scratch server, whatever project it was of.
 ///
 /// # Errors
 /// When Docker cannot be asked.
-pub async fn containers_named(context: &JobContext, name: &str) -> Result<(), DockerError> {
-    remove_orphans(context, |known| known == name)
+pub async fn scratch(context: &JobContext) -> Result<(), DockerError> {
+    remove_orphans(context, |leftover| leftover.name == SCRATCH_NAME)
         .await
         .map(drop)
 }
 
 async fn remove_orphans(
     context: &JobContext,
-    is_meant: impl Fn(&str) -> bool,
+    is_meant: impl Fn(&Leftover) -> bool,
 ) -> Result<Vec<IpAddr>, DockerError> {
     let mut addresses = Vec::new();
     for leftover in context.docker.find_by_label(&[(OWNED_LABEL, "")]).await? {
-        if !is_meant(&leftover.name) {
+        if !is_meant(&leftover) {
             continue;
         }
         let maker = leftover

@@ -16,13 +16,11 @@ use crate::domain::id::{ContainerId, DatabaseName, ImageId};
 use crate::domain::roster::ServerTarget;
 use crate::domain::unit::ByteCount;
 use crate::job::server;
-use crate::job::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, tidy};
+use crate::job::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, SCRATCH_NAME, tidy};
 use crate::postgres::catalog::{self, ServerFacts};
 use crate::postgres::scratch::{ScratchMemory, ScratchPlan};
 use crate::postgres::{ApplicationName, CommandSpec, Login, Session, psql_command};
 
-/// The one name on a host: whoever has it is the one proof that runs.
-const NAME: &str = "stackwarden-proof";
 /// Where the server's folder is in its container.
 const FOLDER: &str = "/stackwarden";
 /// Where the stored file is mounted.
@@ -300,7 +298,7 @@ async fn request(
         .map(|own| own.id.to_string())
         .unwrap_or_default();
     Ok(ScratchRequest {
-        name: NAME.to_owned(),
+        name: SCRATCH_NAME.to_owned(),
         image_id: image_of(context, server, manifest).await,
         labels: BTreeMap::from([
             (OWNED_LABEL.to_owned(), context.project.to_string()),
@@ -387,7 +385,5 @@ async fn take_place(
 
 /// Removes the scratch of a maker that is gone, or of ourselves before: only one of us proves at a time.
 async fn remove_orphan(context: &JobContext) -> Result<(), VerifyError> {
-    tidy::containers_named(context, NAME)
-        .await
-        .map_err(VerifyError::Docker)
+    tidy::scratch(context).await.map_err(VerifyError::Docker)
 }
