@@ -49,10 +49,7 @@ impl Docker {
                 .then(other.created.cmp(&one.created))
                 .then_with(|| one.name.cmp(&other.name))
         });
-        Ok(Fleet {
-            project: project.clone(),
-            containers,
-        })
+        Ok(Fleet::new(project.clone(), containers))
     }
 
     /// The address of a container in a network that another one is attached to as well.

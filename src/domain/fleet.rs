@@ -1,6 +1,6 @@
 //! What Docker shows of one Compose project right now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{ContainerId, ImageId, ProjectName, ServiceName};
 
@@ -149,6 +149,29 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// A fleet whose containers know how long they are meant to run.
+    ///
+    /// A service that another waits for until it completed is a one-shot, whatever healthcheck its image
+    /// brings; of the others, one with a healthcheck is meant to last.
+    pub fn new(project: ProjectName, mut containers: Vec<Container>) -> Self {
+        let edges = containers
+            .iter()
+            .flat_map(|container| &container.depends_on);
+        let completed = edges.filter(|edge| edge.condition == DependencyCondition::Completed);
+        let one_shots: BTreeSet<ServiceName> = completed.map(|edge| edge.service.clone()).collect();
+        for container in &mut containers {
+            if one_shots.contains(&container.service) {
+                container.lifetime = Lifetime::OneShot;
+            } else if container.health != DockerHealth::Absent {
+                container.lifetime = Lifetime::Lasting;
+            }
+        }
+        Self {
+            project,
+            containers,
+        }
+    }
+
     /// The newest container of a service.
     pub fn find_service(&self, service: &ServiceName) -> Option<&Container> {
         self.containers

@@ -98,12 +98,11 @@ pub fn judge_service(
     }
 }
 
-/// Ending with 0 is well for what was meant to end: a service that Docker brings up again, has a healthcheck
-/// or a `stackwarden.health` label was stopped.
+/// Ending with 0 is well for what was meant to end: a lasting service, or one with a `stackwarden.health`
+/// label, was stopped.
 fn judge_end(container: &Container, policy: &HealthPolicy) -> (Verdict, Option<String>) {
-    let is_lasting = container.lifetime == Lifetime::Lasting
-        || container.health != DockerHealth::Absent
-        || policy.target != ProbeTarget::Docker;
+    let is_lasting =
+        container.lifetime == Lifetime::Lasting || policy.target != ProbeTarget::Docker;
     if !is_lasting {
         return (Verdict::Pass, None);
     }
@@ -314,7 +313,7 @@ mod tests {
         );
         assert_eq!(
             judge(Lifetime::OneShot, DockerHealth::Unhealthy),
-            Verdict::Fail
+            Verdict::Pass
         );
     }
 
