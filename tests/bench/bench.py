@@ -42,6 +42,7 @@ services:
     environment: {{ DATABASE_URL: "postgresql://app:bench@postgres/app", PGPASSWORD: bench }}
     labels:
       stackwarden.backup: "false"
+      stackwarden.migrate.entrypoint: clear
       stackwarden.migrate: '["psql", "-h", "postgres", "-U", "app", "-d", "app", "-c", "INSERT INTO alembic_version SELECT ''1'' WHERE NOT EXISTS (SELECT 1 FROM alembic_version)"]'
   stackwarden-gate:
     image: {image}
@@ -149,6 +150,14 @@ class Stack:
         return {name: int(re.search(rf"{name}:\s+(\d+)", text).group(1)) / 1024 for name in ("VmHWM", "VmRSS", "RssAnon")}
 
 
+class Rows(list):
+    """Tells each row as it comes, so that a later failure does not cost the earlier figures."""
+
+    def append(self, row):
+        print("bench: " + "; ".join(part for part in row if part), file=sys.stderr, flush=True)
+        super().append(row)
+
+
 def get(address, path):
     with urllib.request.urlopen(f"http://{address}:9180{path}", timeout=20) as answer:
         return answer.read()
@@ -219,7 +228,7 @@ def get_any(address, path):
 
 
 def measure(stack, arguments, work):
-    rows, major, rounds = [], arguments.postgres, arguments.rounds
+    rows, major, rounds = Rows(), arguments.postgres, arguments.rounds
     size = int(run(*stack.inside("psql -U app -d app -Atc 'SELECT pg_database_size(current_database())'")))
     rows.append(("database", f"{size / 1e9:.2f} GB, PostgreSQL {major}", "", ""))
     packing = "pg_dump -U app -Fc --compress=zstd:1 app > /dev/null"
