@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum,
-    EndpointSettings, HealthStatusEnum, HostConfig, RestartPolicyNameEnum,
+    ContainerSummary, EndpointSettings, HealthStatusEnum, HostConfig, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use chrono::DateTime;
@@ -88,6 +88,16 @@ impl Docker {
     }
 
     async fn ids_with_labels(&self, labels: Vec<String>) -> Result<Vec<ContainerId>, DockerError> {
+        let listed = self.list_with_labels(labels).await?;
+        let ids = listed.into_iter().filter_map(|container| container.id);
+        Ok(ids.map(ContainerId::new).collect())
+    }
+
+    /// Containers of the whole host, in every state, that carry all these labels (`name` or `name=value`).
+    pub(super) async fn list_with_labels(
+        &self,
+        labels: Vec<String>,
+    ) -> Result<Vec<ContainerSummary>, DockerError> {
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let options = ListContainersOptionsBuilder::new()
             .all(true)
@@ -95,9 +105,7 @@ impl Docker {
             .build();
         let client = self.client()?;
         let call = client.list_containers(Some(options));
-        let listed = self.bounded("list containers", SHORT, call).await?;
-        let ids = listed.into_iter().filter_map(|container| container.id);
-        Ok(ids.map(ContainerId::new).collect())
+        self.bounded("list containers", SHORT, call).await
     }
 }
 

@@ -1,12 +1,12 @@
 //! Starting, ending, removing and measuring containers, and finding those we left behind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bollard::models::{ContainerStatsResponse, ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
-    KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-    StartContainerOptions, StatsOptionsBuilder,
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    StatsOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use tokio::time::{sleep, timeout};
@@ -184,7 +184,8 @@ impl Docker {
         }
     }
 
-    /// Finds containers of the whole host, in every state, that carry all these labels.
+    /// Finds containers of the whole host, in every state, that carry all these labels; an empty value
+    /// asks for the label alone.
     ///
     /// # Errors
     /// As every call.
@@ -199,14 +200,7 @@ impl Docker {
                 value => format!("{name}={value}"),
             })
             .collect();
-        let filters = HashMap::from([("label".to_owned(), wanted)]);
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let client = self.client()?;
-        let call = client.list_containers(Some(options));
-        let listed = self.bounded("list containers", SHORT, call).await?;
+        let listed = self.list_with_labels(wanted).await?;
         Ok(listed.into_iter().filter_map(leftover_from).collect())
     }
 
@@ -302,7 +296,7 @@ mod tests {
                 }),
                 memory_stats: Some(ContainerMemoryStats {
                     usage: Some(100),
-                    stats: Some(HashMap::from([(name.to_owned(), 40)])),
+                    stats: Some(std::collections::HashMap::from([(name.to_owned(), 40)])),
                     ..ContainerMemoryStats::default()
                 }),
                 ..ContainerStatsResponse::default()

@@ -265,12 +265,8 @@ async fn back_up_server(
     let databases = match find_databases(context, run, server).await {
         Ok(databases) => databases,
         Err(error) => {
-            let failed = |content| {
-                finish(
-                    server.series(&context.project, content),
-                    Err(clone_error(&error)),
-                )
-            };
+            let failed =
+                |content| finish(server.series(&context.project, content), Err(error.clone()));
             outcome.parts.push(failed(Content::Globals));
             outcome.parts.extend(
                 server
@@ -341,10 +337,6 @@ pub struct Taken {
     pub manifest: Manifest,
     /// How long it took.
     pub stages: Stages,
-}
-
-fn clone_error(error: &(Outcome, String)) -> (Outcome, String) {
-    error.clone()
 }
 
 /// An error in the words people read.

@@ -98,10 +98,6 @@ pub fn decode_proof(bytes: &[u8], detail: Detail) -> Result<Proof, CodecError> {
 
 const SCHEMA: &str = "schema ";
 
-fn kind_word(kind: &ObjectKind) -> String {
-    kind.to_string()
-}
-
 fn kind_of(word: &str) -> ObjectKind {
     match word {
         "table" => ObjectKind::Table,
@@ -135,7 +131,7 @@ fn comparison(read: &ComparedFormat) -> Result<ObjectComparison, CodecError> {
 impl From<&ObjectComparison> for ComparedFormat {
     fn from(object: &ObjectComparison) -> Self {
         Self {
-            kind: kind_word(&object.kind),
+            kind: object.kind.to_string(),
             name: object.name.clone(),
             compared: object.compared.as_str().to_owned(),
             why: object.why.clone(),
@@ -146,7 +142,7 @@ impl From<&ObjectComparison> for ComparedFormat {
 impl From<&Difference> for DifferenceFormat {
     fn from(difference: &Difference) -> Self {
         Self {
-            kind: kind_word(&difference.kind),
+            kind: difference.kind.to_string(),
             name: difference.name.clone(),
             what: difference.what.clone(),
         }
