@@ -8,9 +8,9 @@ IMAGE ?= stackwarden:$(VERSION)
 STAND_INS := compose/stand-ins
 # Without buildx the classic builder serves; it leaves the container of a failed build behind unless told not to.
 BUILD := $(if $(shell docker buildx version 2>/dev/null),docker build,DOCKER_BUILDKIT=0 docker build --force-rm)
-SCRIPTS := compose/demo $(STAND_INS)/tools $(STAND_INS)/images $(STAND_INS)/debian.sh $(wildcard $(STAND_INS)/*/*.sh) .ci/run tests/engines
+SCRIPTS := compose/demo $(STAND_INS)/tools $(STAND_INS)/images $(STAND_INS)/debian.sh $(wildcard $(STAND_INS)/*/*.sh) .ci/run tests/engines tests/engine-restart
 
-.PHONY: help tools images image api-image demo demo-down test lint check bench engines
+.PHONY: help tools images image api-image demo demo-down test lint check bench engines stores
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,10 +50,18 @@ lint: tools ## Format, clippy, alert rules, compose files, scripts
 
 check: lint test ## What CI runs: lint, then every test
 
-bench: tools images image ## Measures against the bars of the contract, PostgreSQL 17 and 15
+bench: tools images image ## Measures against the bars of the contract: PostgreSQL 17 and 15, 1.5 and 6 GB, 10 000 tables; corrupts 1 000 backups
 	@. $(STAND_INS)/debian.sh; need wrk wrk
-	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --postgres 17
-	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --postgres 15 --rows 2
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --postgres 17 --readers
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --postgres 15
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --tables 10000
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --rows 24 --rounds 1
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/corruptions.py
 
-engines: tools images image api-image ## The end-to-end tests on another Docker Engine (28.5) and Compose (2.40)
+stores: tools images image ## Copies in another strict S3 server: Ceph's gateway, from Debian's packages
+	@$(STAND_INS)/images stackwarden-test/ceph:rgw
+	cargo test --locked --bench stores
+
+engines: tools images image api-image ## The end-to-end tests on another Docker Engine (28.5) and Compose (2.40), and one that is restarted
+	@tests/engine-restart
 	@tests/engines

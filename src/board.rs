@@ -3,12 +3,15 @@
 //! Written by the desk and the triggers through [`Board::update`], read from a `watch`; readers never
 //! cause a call to Docker or Postgres. Rebuilt from Docker, manifests and the journal at start.
 
+mod concern;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::domain::alarm::Channel;
 use crate::domain::backup::{Backup, Series};
 use crate::domain::fleet::{Container, Fleet};
 use crate::domain::health::{
@@ -16,7 +19,11 @@ use crate::domain::health::{
 };
 use crate::domain::id::{DatabaseRef, JobId, ProjectName, ServiceName};
 use crate::domain::job::{JobKind, JobState};
+use crate::domain::objective::Objectives;
 use crate::domain::policy::{BackupPolicy, HealthPolicy, MigrationPolicy};
+use crate::domain::progress::Doing;
+use crate::domain::retention::{Legibility, Stock};
+use crate::domain::room::ProofRoom;
 use crate::domain::roster::ServerTarget;
 use crate::domain::unit::{ByteCount, Timestamp};
 
@@ -87,7 +94,7 @@ impl ServerPicture {
     }
 }
 
-/// One series of backups as it stands on the disk.
+/// One series of backups as it stands on the disk and in the bucket.
 #[derive(Debug, Clone, Default)]
 pub struct SeriesPicture {
     /// Its backups, oldest first.
@@ -100,6 +107,31 @@ pub struct SeriesPicture {
     pub failures: u32,
     /// When a proof of its newest backup was last tried without an answer, and how often in a row.
     pub proof_attempt: Option<(Timestamp, u32)>,
+    /// Why that proof could not be made.
+    pub proof_error: Option<String>,
+    /// When one of its backups could not be read again, since the last one that could.
+    pub reread_failed: Option<Timestamp>,
+    /// What retention wanted to remove last and could not, and why.
+    pub unremovable: Option<String>,
+    /// Its copies in the bucket, oldest first.
+    pub copies: Vec<Arc<Backup>>,
+    /// When a copy was last tried in vain, and how often in a row.
+    pub copy_attempt: Option<(Timestamp, u32)>,
+    /// Why it failed.
+    pub copy_error: Option<String>,
+}
+
+/// The bucket as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketPicture {
+    /// The bucket and its host.
+    pub place: String,
+    /// Whether it could be listed.
+    pub reach: Reach,
+    /// What it cannot do and what follows, one sentence each.
+    pub limits: Vec<String>,
+    /// Objects that cannot be read, in sentences.
+    pub problems: Vec<String>,
 }
 
 /// A job as people see it.
@@ -115,6 +147,8 @@ pub struct JobPicture {
     pub asked_at: Timestamp,
     /// Where it stands.
     pub state: JobState,
+    /// What it is doing, while it runs.
+    pub doing: Option<Doing>,
 }
 
 /// The last migration of a service, from the journal.
@@ -130,10 +164,21 @@ pub struct MigrationPicture {
     pub after: Option<String>,
     /// How long it took.
     pub took: Duration,
+    /// Why it failed, when it did and somebody wrote it down.
+    pub error: Option<String>,
     /// What the last look found.
     pub pending: Pending,
     /// All runs in the journal.
     pub runs: MigrationRuns,
+}
+
+/// How the gate fared before any migration began, from the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatePicture {
+    /// When.
+    pub at: Timestamp,
+    /// Why it stayed closed, when it did.
+    pub error: Option<String>,
 }
 
 /// What the last look for work of a service's migration found.
@@ -165,12 +210,18 @@ pub struct Picture {
     pub project: ProjectName,
     /// When this process began.
     pub started_at: Timestamp,
+    /// What the stack promises itself; `None` where nobody judges it.
+    pub objectives: Option<Objectives>,
     /// Docker.
     pub docker: Reach,
     /// The backup folder.
     pub folder: Reach,
+    /// The bucket, where there is one.
+    pub bucket: Option<BucketPicture>,
     /// Free bytes of the backup folder's file system.
     pub disk_free: Option<ByteCount>,
+    /// The room for proofs on disk, when it is known.
+    pub proof_room: Option<ProofRoom>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, ServicePicture>,
     /// Servers by service.
@@ -183,10 +234,16 @@ pub struct Picture {
     pub label_problems: Vec<String>,
     /// Files of the backup folder that cannot be read, in sentences.
     pub folder_problems: Vec<String>,
+    /// The services of which a manifest cannot be read.
+    pub unreadable: BTreeSet<ServiceName>,
     /// Waiting and running jobs, and the newest ended ones.
     pub jobs: VecDeque<JobPicture>,
     /// The last migration of each service.
     pub migrations: BTreeMap<ServiceName, MigrationPicture>,
+    /// The gate, when it once stayed closed before any migration began.
+    pub gate: Option<GatePicture>,
+    /// Whether the channels that are set up take messages.
+    pub channels: BTreeMap<Channel, Reach>,
 }
 
 impl Picture {
@@ -195,17 +252,23 @@ impl Picture {
         Self {
             project,
             started_at,
+            objectives: None,
             docker: Reach::Unknown,
             folder: Reach::Unknown,
+            bucket: None,
             disk_free: None,
+            proof_room: None,
             services: BTreeMap::new(),
             servers: BTreeMap::new(),
             series: BTreeMap::new(),
             problems: Vec::new(),
             label_problems: Vec::new(),
             folder_problems: Vec::new(),
+            unreadable: BTreeSet::new(),
             jobs: VecDeque::new(),
             migrations: BTreeMap::new(),
+            gate: None,
+            channels: BTreeMap::new(),
         }
     }
 
@@ -226,44 +289,22 @@ impl Picture {
         let services = judge_stack(self.service_verdicts(now).values());
         // Before the first look at Docker nothing is known, and nothing known is not well.
         let is_blind = self.docker == Reach::Unknown;
-        services.max(if self.concerns().is_empty() && !is_blind {
+        services.max(if self.concerns(now).is_empty() && !is_blind {
             Verdict::Pass
         } else {
             Verdict::Warn
         })
     }
 
-    /// What keeps stackwarden itself from its work, one sentence each.
-    pub fn concerns(&self) -> Vec<String> {
-        let mut concerns = Vec::new();
-        for (what, reach) in [("docker", &self.docker), ("backup folder", &self.folder)] {
-            if let Reach::Lost(why) = reach {
-                concerns.push(format!("{what}: {why}"));
-            }
+    /// What the backup folder holds of a service, as retention judges it.
+    pub fn stock(&self, service: &ServiceName) -> Stock<'_> {
+        let series = self.series.iter().filter(|(it, _)| it.service == *service);
+        let shelves =
+            series.map(|(it, state)| (it, state.backups.iter().map(AsRef::as_ref).collect()));
+        Stock {
+            series: shelves.collect(),
+            legibility: Legibility::of_unreadable(usize::from(self.unreadable.contains(service))),
         }
-        for server in self.servers.values() {
-            if let Reach::Lost(why) = &server.reach {
-                concerns.push(format!("{}: {why}", server.service));
-            }
-        }
-        for (series, state) in &self.series {
-            if let Some(why) = &state.last_error {
-                concerns.push(format!("backup of {series}: {why}"));
-            }
-            if let Some(backup) = state.backups.last()
-                && backup.standing() == crate::domain::backup::Standing::Refuted
-            {
-                let id = &backup.manifest.id;
-                concerns.push(format!("backup {id} of {series} did not prove"));
-            }
-        }
-        let said = self
-            .problems
-            .iter()
-            .chain(&self.label_problems)
-            .chain(&self.folder_problems);
-        concerns.extend(said.cloned());
-        concerns
     }
 
     /// Adds or replaces a job, and forgets the oldest ended ones.

@@ -1,10 +1,16 @@
 //! The command line: arguments, exit codes, and what people read.
 
+mod accepting;
 mod arguments;
 mod asking;
+mod examining;
+mod notify;
+mod planning;
 mod printer;
 mod probe;
+mod restoring;
 mod show;
+mod verifying;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,7 +24,7 @@ use crate::config::{self, ConfigNote, Settings};
 use crate::domain::failure::chain;
 use crate::lifecycle::{CommandEnd, Lifecycle};
 use crate::observe::logging::{LogFilter, LogFormat, LogStream, Logging};
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Backups, Command, Form, NotifyAction};
 use printer::Printer;
 
 /// How long an interrupted command may take to reach its safe point.
@@ -122,24 +128,55 @@ async fn dispatch(
         Command::Verify {
             backup,
             database,
+            of,
             level,
         } => {
-            let work = asking::verify(
-                settings,
-                asking::Wish {
-                    backup,
-                    database,
-                    level,
-                },
+            let wish = verifying::Wish {
+                backup,
+                database: database.or(of),
+                level,
                 form,
-                printer,
-            );
+            };
+            let work = verifying::verify(settings, wish, lifecycle.soft(), printer);
             finish(&lifecycle.command(GRACE, work).await)
         }
-        Command::Backups { database } => show::backups(settings, database, form, printer).await,
+        Command::Backups(asked) => backups(settings, asked, form, &lifecycle, printer).await,
+        Command::Restore(asked) => {
+            let work = restoring::restore(settings, asked, form, lifecycle.soft(), printer);
+            finish(&lifecycle.command(GRACE, work).await)
+        }
         Command::Status => show::status(settings, form, printer).await,
+        Command::Notify {
+            action: NotifyAction::Test,
+        } => {
+            let work = notify::test(settings, form, printer);
+            finish(&lifecycle.command(GRACE, work).await)
+        }
         Command::Config => show::config(settings, notes, form, printer),
         Command::Healthcheck => ExitStatus::Done,
+    }
+}
+
+/// Lists backups, or does with them what is asked.
+async fn backups(
+    settings: &Settings,
+    asked: Backups,
+    form: Form,
+    lifecycle: &Lifecycle,
+    printer: &mut Printer,
+) -> ExitStatus {
+    let database = asked.database;
+    if let Some(backup) = asked.accept {
+        let asked = accepting::Acceptance { backup, database };
+        let work = accepting::accept(settings, asked, form, lifecycle.soft(), printer);
+        finish(&lifecycle.command(GRACE, work).await)
+    } else if asked.fsck {
+        let work = examining::fsck(settings, form, lifecycle.soft(), printer);
+        finish(&lifecycle.command(GRACE, work).await)
+    } else if asked.plan {
+        planning::plan(settings, database, form, printer).await
+    } else {
+        show::backups(settings, database, form, printer).await
     }
 }
 

@@ -1,14 +1,17 @@
-//! Outgoing HTTP/1.1 and plain TCP connections: probes of services, and the command line's calls to the sidecar.
+//! Outgoing HTTP/1.1, with TLS where asked for, and plain TCP connections: probes of services, the command line's
+//! calls to the sidecar, and messages to the world outside.
 //!
 //! Knows sockets and HTTP, nothing of what is asked. May depend on [`crate::domain`] alone.
 //!
-//! Invariants: one connection per request, everything under one deadline, bodies bounded; header values are never
-//! shown, for one of them is a token.
+//! Invariants: one connection per request, everything under one deadline, bodies bounded; paths and header values
+//! are never shown, for some hold a token; a certificate is always verified.
+
+mod tls;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,8 +25,12 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use crate::domain::unit::ByteCount;
+use crate::domain::web::{Scheme, WebAddress};
+
+pub use tls::TlsError;
 
 const AGENT: &str = concat!("stackwarden/", env!("CARGO_PKG_VERSION"));
 
@@ -34,6 +41,29 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// An address and port.
     Tcp(SocketAddr),
+    /// A host by name, resolved at each request.
+    Web {
+        /// Plain or TLS.
+        scheme: Scheme,
+        /// Its name or address; also what its certificate has to be for.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The file with the root certificates that are trusted.
+        roots: PathBuf,
+    },
+}
+
+impl Endpoint {
+    /// Where a web address leads.
+    pub fn web(address: &WebAddress, roots: &Path) -> Self {
+        Self::Web {
+            scheme: address.scheme,
+            host: address.host.clone(),
+            port: address.port,
+            roots: roots.to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -41,6 +71,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Unix(path) => write!(formatter, "{}", path.display()),
             Self::Tcp(address) => write!(formatter, "{address}"),
+            Self::Web { host, port, .. } => write!(formatter, "{host}:{port}"),
         }
     }
 }
@@ -86,10 +117,9 @@ impl fmt::Debug for HttpRequest {
         formatter
             .debug_struct("HttpRequest")
             .field("method", &self.method)
-            .field("path", &self.path)
             .field("headers", &names)
             .field("body_bytes", &self.body.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -166,15 +196,22 @@ pub enum ClientError {
         #[source]
         source: hyper::Error,
     },
-    /// The request cannot be written; its headers are withheld.
-    #[error("{path:?} with its headers is no valid HTTP request")]
+    /// The request cannot be written; its path and headers are withheld.
+    #[error("the path or a header of the request to {endpoint} cannot be written")]
     RequestInvalid {
-        /// The path.
-        path: String,
+        /// Where it was to go.
+        endpoint: Endpoint,
+    },
+    /// No encrypted connection.
+    #[error("no trusted connection to {endpoint}")]
+    Tls {
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        #[source]
+        source: TlsError,
     },
 }
-
-impl ClientError {}
 
 /// Asks a service by `GET`; a body beyond the limit is cut, since its status says enough.
 ///
@@ -218,8 +255,9 @@ pub async fn request_once(
     request: HttpRequest,
     limits: Limits,
 ) -> Result<HttpAnswer, ClientError> {
-    let path = request.path.clone();
-    let request = build(request).ok_or(ClientError::RequestInvalid { path })?;
+    let request = build(request).ok_or_else(|| ClientError::RequestInvalid {
+        endpoint: endpoint.clone(),
+    })?;
     let work = async {
         match endpoint {
             Endpoint::Unix(path) => {
@@ -230,6 +268,18 @@ pub async fn request_once(
                 let connected = TcpStream::connect(address).await;
                 exchange(connected, endpoint, request, limits.body).await
             }
+            Endpoint::Web {
+                scheme, host, port, ..
+            } => {
+                let connected = TcpStream::connect((host.as_str(), *port)).await;
+                match scheme {
+                    Scheme::Http => exchange(connected, endpoint, request, limits.body).await,
+                    Scheme::Https => {
+                        let encrypted = encrypt(connected, endpoint).await?;
+                        exchange(Ok(encrypted), endpoint, request, limits.body).await
+                    }
+                }
+            }
         }
     };
     let late = ClientError::TimedOut {
@@ -237,6 +287,26 @@ pub async fn request_once(
         after: limits.timeout,
     };
     timeout(limits.timeout, work).await.unwrap_or(Err(late))
+}
+
+async fn encrypt(
+    connected: io::Result<TcpStream>,
+    endpoint: &Endpoint,
+) -> Result<TlsStream<TcpStream>, ClientError> {
+    let stream = connected.map_err(|source| ClientError::Connect {
+        endpoint: endpoint.clone(),
+        source,
+    })?;
+    let Endpoint::Web { host, roots, .. } = endpoint else {
+        return Err(ClientError::RequestInvalid {
+            endpoint: endpoint.clone(),
+        });
+    };
+    let encrypted = tls::encrypt(stream, host, roots).await;
+    encrypted.map_err(|source| ClientError::Tls {
+        endpoint: endpoint.clone(),
+        source,
+    })
 }
 
 fn build(request: HttpRequest) -> Option<Request<Full<Bytes>>> {

@@ -20,13 +20,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::domain::alarm::channel::TelegramAccess;
 use crate::domain::backup::Level;
+use crate::domain::bucket::BucketAccess;
 use crate::domain::database::secret::Secret;
 use crate::domain::id::ProjectName;
 use crate::domain::label::StackDefaults;
+use crate::domain::objective::Objectives;
 use crate::domain::policy::{DatabaseSelection, KeepPolicy};
 use crate::domain::schedule::{Schedule, ScheduleError, Zone};
 use crate::domain::unit::ByteCount;
+use crate::domain::web::WebAddress;
 
 /// Where Docker's API is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,11 +120,33 @@ pub struct Settings {
     pub silence: Duration,
     /// `STACKWARDEN_PROOF_MEMORY`: the memory cap of the scratch server.
     pub proof_memory: ByteCount,
+    /// `STACKWARDEN_PROOF_RESERVE`: what a proof on disk leaves free there.
+    pub proof_reserve: ByteCount,
+    /// `STACKWARDEN_DEADLINE`: the longest that one backup, or one proof, may take.
+    pub deadline: Duration,
+    /// `STACKWARDEN_YIELD`: a dump that makes somebody wait for so long gives way; `None` when it never does.
+    pub patience: Option<Duration>,
+    /// `TELEGRAM_BOT_TOKEN` with `ADMIN_TELEGRAM_IDS` and `STACKWARDEN_TELEGRAM_API`.
+    pub telegram: Option<TelegramAccess>,
+    /// `STACKWARDEN_PING_URL`.
+    pub ping: Option<WebAddress>,
+    /// `STACKWARDEN_S3_BUCKET` with everything that belongs to it.
+    pub bucket: Option<BucketAccess>,
+    /// `SSL_CERT_FILE`: the root certificates that are trusted.
+    pub roots: PathBuf,
     /// Every setting as it stands, for `stackwarden config`.
     pub effective: Vec<EffectiveSetting>,
 }
 
 impl Settings {
+    /// What the stack promises itself.
+    pub fn objectives(&self) -> Objectives {
+        Objectives {
+            recovery_point: self.rpo,
+            recovery_time: self.rto,
+        }
+    }
+
     /// What holds for every database whose labels say nothing else.
     ///
     /// # Errors
@@ -132,6 +158,7 @@ impl Settings {
         };
         Ok(StackDefaults {
             schedule,
+            drill: Schedule::weekly(project, self.zone)?,
             keep: self.keep,
             verify: self.verify,
             databases: self.databases.clone(),

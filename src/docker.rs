@@ -27,6 +27,7 @@ use bollard::errors::Error as EngineError;
 
 pub use clone::CloneRequest;
 pub use error::DockerError;
+pub use exec::line::Carried;
 pub use exec::output::{ExecOutput, StderrHandle};
 pub use exec::{END_TRAILS_OUTPUT, Exec, ExecRequest, ExecResult, StdinMode};
 pub use lifetime::{Exit, Leftover};

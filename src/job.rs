@@ -1,13 +1,19 @@
 //! The verbs: each job plans (pure) and then runs against the adapters.
 //!
-//! Knows domain, clock, docker, postgres and store; never who asked. Every job says what it leaves behind
+//! Knows domain, clock and the adapters but the journal; never who asked. Every job says what it leaves behind
 //! when it is dropped at any await; [`tidy`] cleans that at start.
 
+pub mod accept;
 pub mod backup;
+pub mod copy;
+pub mod fsck;
 pub mod migrate;
 pub mod probe;
+pub mod progress;
 pub mod prune;
+pub mod restore;
 pub mod server;
+pub mod tell;
 pub mod tidy;
 pub mod verify;
 
@@ -20,8 +26,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::docker::{Docker, OwnContainer};
 use crate::domain::id::{JobId, ProjectName};
+use crate::domain::room::ProofRoom;
 use crate::domain::unit::{ByteCount, Timestamp, hexadecimal};
-use crate::store::disk::DiskStore;
+use crate::store::disk::{DiskStore, find_free};
+use crate::store::s3::S3Store;
+use progress::Progress;
 
 /// The label that marks every container of ours: its value is the project.
 pub const OWNED_LABEL: &str = "stackwarden.owned-by-project";
@@ -30,6 +39,9 @@ pub const MAKER_LABEL: &str = "stackwarden.made-by";
 
 /// The scratch server's name, the same for every stack of a host: whoever has it is the one proof that runs.
 pub const SCRATCH_NAME: &str = "stackwarden-proof";
+
+/// Mounted by Docker into every container from its own folder.
+const MANAGED_FILE: &str = "/etc/hostname";
 
 /// Bounds of patience and appetite.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +52,12 @@ pub struct Limits {
     pub lock_wait: Duration,
     /// Memory cap of the scratch server.
     pub proof_memory: ByteCount,
+    /// What a proof on disk leaves free there, at least.
+    pub proof_reserve: ByteCount,
+    /// The longest that one backup, or one proof, may take.
+    pub deadline: Duration,
+    /// A dump that makes somebody wait for so long gives way; `None`: it never does.
+    pub patience: Option<Duration>,
 }
 
 /// What every job needs; one for the process.
@@ -49,6 +67,8 @@ pub struct JobContext {
     pub docker: Docker,
     /// The backup folder.
     pub store: DiskStore,
+    /// The bucket, where there is one.
+    pub s3: Option<S3Store>,
     /// Now.
     pub clock: Arc<dyn Clock>,
     /// The Compose project.
@@ -57,6 +77,8 @@ pub struct JobContext {
     pub own: Option<OwnContainer>,
     /// Bounds.
     pub limits: Limits,
+    /// What is being done.
+    pub progress: Progress,
 }
 
 impl JobContext {
@@ -67,6 +89,19 @@ impl JobContext {
             // Outside a container our paths are the host's.
             None => Some(path.to_owned()),
         }
+    }
+
+    /// Free bytes where a scratch server keeps its volume: Docker's data root. From inside a container it shows
+    /// in the files that Docker itself mounts from there; outside one, the backup folder's disk has to stand for
+    /// it, which is usually the same. `None` where nobody knows.
+    pub fn find_proof_room(&self) -> Option<ProofRoom> {
+        let place = match &self.own {
+            Some(_) => std::path::Path::new(MANAGED_FILE),
+            None => self.store.root(),
+        };
+        let free = find_free(place).ok().flatten()?;
+        let reserve = self.limits.proof_reserve;
+        Some(ProofRoom { free, reserve })
     }
 }
 

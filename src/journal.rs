@@ -54,6 +54,68 @@ pub enum Entry {
         /// What was found.
         detail: String,
     },
+    /// A backup was copied into the bucket and read back, or that failed.
+    Copy {
+        /// `service/database` or `service/globals`.
+        subject: String,
+        /// `succeeded`, `failed`, `cancelled`.
+        outcome: String,
+        /// The backup.
+        id: String,
+        /// What was found.
+        detail: String,
+    },
+    /// Somebody accepted a suspect backup, or tried to.
+    Acceptance {
+        /// `service/database`.
+        subject: String,
+        /// `succeeded`, `failed`.
+        outcome: String,
+        /// The backup.
+        id: String,
+        /// What was accepted, or why nothing was.
+        detail: String,
+    },
+    /// Retention removed a backup, or could not.
+    Removal {
+        /// `service/database` or `service/globals`.
+        subject: String,
+        /// From where.
+        destination: String,
+        /// `succeeded`, `failed`.
+        outcome: String,
+        /// The backup.
+        id: String,
+        /// Why, or what kept it.
+        detail: String,
+    },
+    /// A stored backup was read again.
+    Reading {
+        /// `service/database` or `service/globals`.
+        subject: String,
+        /// `succeeded`, `failed`, `cancelled`.
+        outcome: String,
+        /// The backup.
+        id: String,
+        /// What was found.
+        detail: String,
+    },
+    /// A restore ended.
+    Restore {
+        /// `service/database`, or what was asked for.
+        subject: String,
+        /// `succeeded`, `failed`, `cancelled`.
+        outcome: String,
+        /// The backup that was restored.
+        id: Option<String>,
+        /// What was done, or why nothing.
+        detail: String,
+        /// How long it took.
+        seconds: f64,
+        /// How long nobody could connect, where names were exchanged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        downtime_seconds: Option<f64>,
+    },
     /// A migration ended.
     Migration {
         /// The service.
@@ -68,6 +130,28 @@ pub enum Entry {
         after: Option<String>,
         /// How long the command ran.
         seconds: f64,
+        /// Why it failed, when it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// The gate stayed closed before any migration began, or opened again after that.
+    Gate {
+        /// `failed`, `succeeded`.
+        outcome: String,
+        /// Why it stayed closed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// A channel took a message about something that fails or is well again.
+    Alarm {
+        /// `telegram`.
+        channel: String,
+        /// About what.
+        topic: String,
+        /// `began`, `lasts`, `recovered`.
+        change: String,
+        /// Since when it fails.
+        since: Timestamp,
     },
 }
 

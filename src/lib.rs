@@ -15,6 +15,7 @@ pub(crate) mod http;
 pub(crate) mod job;
 pub(crate) mod journal;
 pub(crate) mod lifecycle;
+mod notify;
 pub(crate) mod observe;
 pub(crate) mod postgres;
 pub(crate) mod store;

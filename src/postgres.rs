@@ -8,16 +8,20 @@
 //! name in a statement was quoted by the server or by [`quote`]; every session that counts or
 //! compares runs under [`settings::apply`].
 
+pub mod blocked;
 pub mod catalog;
 pub mod command;
 pub mod digest;
 pub mod dump;
 pub mod failure;
+pub mod foreign;
 pub mod large_object;
 pub mod leftover;
 pub mod lock;
+pub mod mark;
 pub mod quote;
 pub mod relation;
+pub mod restore;
 pub mod revision;
 pub mod scratch;
 pub mod sequence;

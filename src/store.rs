@@ -1,4 +1,4 @@
-//! Where backups rest: the layout of files, the formats of manifest and proof, and the disk.
+//! Where backups rest: the layout of files, the formats of manifest and proof, the disk and object storage.
 //!
 //! Knows [`crate::domain`] only. Invariants: a backup exists if and only if its manifest does; a manifest
 //! is written last, once, and never changed; nothing is visible under its final name before it is complete
@@ -9,6 +9,7 @@ pub mod codec;
 pub mod disk;
 pub mod layout;
 pub mod read_back;
+pub mod s3;
 pub mod staged;
 pub mod sweep;
 

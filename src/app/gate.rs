@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::ground::Ground;
 use super::history;
@@ -11,7 +11,7 @@ use crate::docker::DockerError;
 use crate::domain::backup::Level;
 use crate::domain::database::find_servers;
 use crate::domain::database::migration::{MigrationDatabaseError, find_migration_database};
-use crate::domain::failure::chain;
+use crate::domain::failure::{bounded, chain};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::ServiceName;
 use crate::domain::label::MigrationReading;
@@ -22,6 +22,9 @@ use crate::job::migrate::{self, MigrateError, Migrated, MigrationPlan, Migration
 use crate::job::{Run, job_id, tidy};
 use crate::journal::{Entry, JournalError, Line};
 use tokio_util::sync::CancellationToken;
+
+/// The longest error that is kept in the journal; the log has all of it.
+const LONGEST_ERROR: usize = 2_000;
 
 /// Why the gate stays closed.
 #[derive(Debug, Error)]
@@ -53,11 +56,37 @@ impl GateError {
     }
 }
 
-/// Opens the gate: every migration of the stack, in order.
+/// Opens the gate: every migration of the stack, in order. What keeps it closed goes to the journal, where the sidecar reads it
+/// and tells people.
 ///
 /// # Errors
 /// The first one that failed; those after it were not run.
 pub async fn run(ground: &Ground, stop: CancellationToken) -> Result<(), GateError> {
+    let opened = Box::pin(open(ground, stop)).await;
+    if let Err(unwritten) = note(ground, &opened) {
+        warn!(error = %chain(&unwritten), "the journal cannot be written, so nobody is told of the gate");
+    }
+    opened
+}
+
+/// One line when the gate stayed closed before any migration began, and one when it gets that far again; a migration has a line of its
+/// own.
+fn note(ground: &Ground, opened: &Result<(), GateError>) -> Result<(), JournalError> {
+    let (outcome, error) = match opened {
+        Ok(()) | Err(GateError::Migration(_)) => (history::SUCCEEDED, None),
+        Err(error) => (history::FAILED, Some(bounded(&chain(error), LONGEST_ERROR))),
+    };
+    let before = history::gate(&ground.journal.read()?);
+    let was_closed = before.is_some_and(|it| it.error.is_some());
+    if error.is_none() && !was_closed {
+        return Ok(());
+    }
+    let outcome = outcome.to_owned();
+    let entry = Entry::Gate { outcome, error };
+    ground.journal.append(ground.context.clock.now(), entry)
+}
+
+async fn open(ground: &Ground, stop: CancellationToken) -> Result<(), GateError> {
     let context = &ground.context;
     let fleet = context
         .docker
@@ -187,6 +216,8 @@ fn write(ground: &Ground, record: &MigrationRecord) -> Result<(), JournalError> 
             (history::FAILED, 0.0)
         }
     };
+    let error = record.outcome.as_ref().err();
+    let error = error.map(|error| bounded(&chain(error), LONGEST_ERROR));
     ground.journal.append(
         ground.context.clock.now(),
         Entry::Migration {
@@ -200,6 +231,7 @@ fn write(ground: &Ground, record: &MigrationRecord) -> Result<(), JournalError> 
             before,
             after,
             seconds,
+            error,
         },
     )
 }

@@ -14,10 +14,13 @@ use crate::domain::failure::FailureKind;
 use crate::domain::id::ProjectName;
 use crate::domain::label::StackDefaults;
 use crate::domain::schedule::ScheduleError;
+use crate::job::progress::Progress;
 use crate::job::{JobContext, Limits};
 use crate::journal::Journal;
+use crate::observe::logging::name_project;
 use crate::store::StoreError;
 use crate::store::disk::DiskStore;
+use crate::store::s3::{Patience, S3Error, S3Store};
 
 /// How long the engine may be away at start: it may come up after us when the machine boots.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
@@ -53,6 +56,9 @@ pub enum GroundError {
         #[source]
         source: std::io::Error,
     },
+    /// The bucket.
+    #[error("the bucket cannot be used")]
+    Bucket(#[source] S3Error),
     /// A default that cannot be.
     #[error("the backup schedule cannot be used")]
     Schedule(#[source] ScheduleError),
@@ -62,7 +68,8 @@ impl GroundError {
     /// Whether the user has to change something before trying again.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::NoProject | Self::NotMounted { .. } | Self::Schedule(_) => true,
+            // Of the bucket nothing has been asked yet: what is wrong then is wrong with the settings.
+            Self::NoProject | Self::NotMounted { .. } | Self::Schedule(_) | Self::Bucket(_) => true,
             Self::Docker(error) => error.kind() == FailureKind::Permanent,
             Self::Store(error) => error.kind() == FailureKind::Permanent,
             Self::State { .. } => false,
@@ -93,6 +100,7 @@ impl Ground {
             Docker::connect(Some(&settings.docker.to_string())).map_err(GroundError::Docker)?;
         let own = find_own(&docker).await?;
         let project = find_project(settings, own.as_ref())?;
+        name_project(&project);
         let folder = settings.backup_dir.clone();
         if own
             .as_ref()
@@ -111,6 +119,7 @@ impl Ground {
         }
         let state_folder = settings.state_dir.clone();
         make_folder(&state_folder)?;
+        let s3 = open_bucket(settings, &project)?;
         let defaults = settings
             .stack_defaults(&project)
             .map_err(GroundError::Schedule)?;
@@ -119,14 +128,19 @@ impl Ground {
             silence: settings.silence,
             lock_wait: LOCK_WAIT,
             proof_memory: settings.proof_memory,
+            proof_reserve: settings.proof_reserve,
+            deadline: settings.deadline,
+            patience: settings.patience,
         };
         let context = JobContext {
             docker,
             store,
+            s3,
             clock,
             project,
             own,
             limits,
+            progress: Progress::default(),
         };
         Ok(Self {
             context: Arc::new(context),
@@ -135,6 +149,16 @@ impl Ground {
             state_folder,
         })
     }
+}
+
+fn open_bucket(settings: &Settings, project: &ProjectName) -> Result<Option<S3Store>, GroundError> {
+    let Some(access) = settings.bucket.clone() else {
+        return Ok(None);
+    };
+    let (roots, state) = (&settings.roots, &settings.state_dir);
+    S3Store::new(access, project.clone(), roots, state, Patience::default())
+        .map(Some)
+        .map_err(GroundError::Bucket)
 }
 
 /// Waits a little for an engine that is just coming up.

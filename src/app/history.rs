@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::board::{MigrationPicture, MigrationRuns, Pending};
+use crate::board::{GatePicture, MigrationPicture, MigrationRuns, Pending};
 use crate::domain::id::{Revision, ServiceName};
 use crate::domain::migration::{LastGood, MigrationKey};
 use crate::domain::unit::Timestamp;
@@ -58,6 +58,17 @@ pub fn last_migrated(lines: &[Line]) -> Option<Timestamp> {
     ran.map(|line| line.at)
 }
 
+/// How the gate got as far as the migrations, when it ever did not.
+pub fn gate(lines: &[Line]) -> Option<GatePicture> {
+    lines.iter().rev().find_map(|line| match &line.entry {
+        Entry::Gate { error, .. } => Some(GatePicture {
+            at: line.at,
+            error: error.clone(),
+        }),
+        _ => None,
+    })
+}
+
 /// The newest migration of each service, and how all of them ended.
 pub fn migrations(lines: &[Line]) -> BTreeMap<ServiceName, MigrationPicture> {
     let mut found: BTreeMap<ServiceName, MigrationPicture> = BTreeMap::new();
@@ -68,6 +79,7 @@ pub fn migrations(lines: &[Line]) -> BTreeMap<ServiceName, MigrationPicture> {
             before,
             after,
             seconds,
+            error,
             ..
         } = &line.entry
         else {
@@ -91,6 +103,7 @@ pub fn migrations(lines: &[Line]) -> BTreeMap<ServiceName, MigrationPicture> {
             before: before.clone(),
             after: after.clone(),
             took: Duration::try_from_secs_f64(*seconds).unwrap_or_default(),
+            error: error.clone(),
             pending,
             runs,
         };

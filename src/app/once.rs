@@ -1,6 +1,7 @@
 //! Commands in place: what runs when no sidecar does.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -11,12 +12,14 @@ use crate::board::{Board, Picture, ServerPicture};
 use crate::config::Settings;
 use crate::desk::{Books, Desk, Runner};
 use crate::docker::DockerError;
-use crate::domain::backup::Reason;
-use crate::domain::id::DatabaseRef;
+use crate::domain::backup::{Backup, Level, Reason, latest};
+use crate::domain::id::{BackupId, DatabaseRef};
 use crate::domain::job::{BackupScope, JobReport, JobRequest, JobState, Submission};
+use crate::domain::restore::ChoiceError;
+use crate::domain::restore::wish::Wish;
 use crate::domain::roster::read_roster;
 use crate::job::tidy;
-use crate::observe::metrics::{Metrics, MetricsError, Objectives};
+use crate::observe::metrics::{Metrics, MetricsError};
 use crate::store::StoreError;
 
 /// Why a command could not be carried out here.
@@ -39,6 +42,22 @@ pub enum OnceError {
     /// The metrics.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// No backup, or several of different databases, have this id.
+    #[error(
+        "no single backup of a database has the id {id}; `stackwarden backups` lists all, add service/database where two have the same"
+    )]
+    Unclear {
+        /// The id.
+        id: BackupId,
+    },
+    /// There is none.
+    #[error(
+        "no backup is proven and trusted yet, and `latest` means such a one; `stackwarden backups` lists all, name one by its id"
+    )]
+    Nothing,
+    /// It is not clear what is to be restored.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
     /// The desk closed early.
     #[error("told to stop")]
     Cancelled,
@@ -60,19 +79,201 @@ pub async fn back_up(
     databases: BTreeSet<DatabaseRef>,
     stop: CancellationToken,
 ) -> Result<JobReport, OnceError> {
-    let ground = Ground::find(settings).await?;
-    let Some(_lock) = SidecarLock::take(&ground.state_folder)? else {
-        return Err(OnceError::Locked);
-    };
+    let (ground, lock) = begin(settings).await?;
     tidy::files(&ground.context).map_err(OnceError::Tidy)?;
     tidy::containers(&ground.context)
         .await
         .map_err(OnceError::Docker)?;
-    let board = Board::new(look(&ground).await?);
-    let metrics = Metrics::new(Objectives {
-        recovery_point: settings.rpo,
-        recovery_time: settings.rto,
-    })?;
+    let picture = look(&ground).await?;
+    let scope = if databases.is_empty() {
+        BackupScope::Stack
+    } else {
+        BackupScope::Databases(databases)
+    };
+    let request = JobRequest::Backup {
+        scope,
+        reason: Reason::Manual,
+    };
+    let report = carry_out(settings, &ground, picture, request, stop).await;
+    drop(lock);
+    report
+}
+
+/// Accepts a suspect backup in this very process.
+///
+/// # Errors
+/// When no or several backups have this id, or nothing can be begun.
+pub async fn accept(
+    settings: &Settings,
+    id: BackupId,
+    only: Option<DatabaseRef>,
+    stop: CancellationToken,
+) -> Result<JobReport, OnceError> {
+    let (ground, lock) = begin(settings).await?;
+    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
+    let is_it = |backup: &Backup| backup.manifest.id == id;
+    let with_it = listing.series.into_iter();
+    let with_it = with_it.filter(|(_, backups)| backups.iter().any(is_it));
+    let owners = with_it.filter_map(|(series, _)| {
+        let database = series.content.database()?.clone();
+        Some(DatabaseRef::new(series.service, database))
+    });
+    let owners: Vec<DatabaseRef> = owners
+        .filter(|owner| only.as_ref().is_none_or(|only| only == owner))
+        .collect();
+    let [database] = owners.as_slice() else {
+        return Err(OnceError::Unclear { id });
+    };
+    let database = database.clone();
+    let picture = Picture::new(ground.context.project.clone(), ground.context.clock.now());
+    let request = JobRequest::Accept { database, id };
+    let report = carry_out(settings, &ground, picture, request, stop).await;
+    drop(lock);
+    report
+}
+
+/// Reads everything that is stored again, in this very process.
+///
+/// # Errors
+/// When nothing can be begun; what is found is in the report.
+pub async fn fsck(settings: &Settings, stop: CancellationToken) -> Result<JobReport, OnceError> {
+    let (ground, lock) = begin(settings).await?;
+    let picture = Picture::new(ground.context.project.clone(), ground.context.clock.now());
+    let report = carry_out(settings, &ground, picture, JobRequest::Fsck, stop).await;
+    drop(lock);
+    report
+}
+
+/// What is to be verified.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// The newest that is proven and trusted.
+    Latest,
+    /// This backup.
+    Id(BackupId),
+    /// This file, whoever made it.
+    File(PathBuf),
+}
+
+/// A verification as somebody wants it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Of what.
+    pub which: Which,
+    /// Of which database; for a file, whose server the scratch is like.
+    pub only: Option<DatabaseRef>,
+    /// How far; as far as possible otherwise.
+    pub level: Option<Level>,
+}
+
+/// Proves a backup or judges a file in this very process.
+///
+/// # Errors
+/// When nothing can be begun, or no or several backups are meant; what is found out is in the report.
+pub async fn verify(
+    settings: &Settings,
+    wanted: Wanted,
+    stop: CancellationToken,
+) -> Result<JobReport, OnceError> {
+    let (ground, lock) = begin(settings).await?;
+    tidy::containers(&ground.context)
+        .await
+        .map_err(OnceError::Docker)?;
+    let picture = look(&ground).await?;
+    let request = choose(&ground, &picture, wanted)?;
+    let report = carry_out(settings, &ground, picture, request, stop).await;
+    drop(lock);
+    report
+}
+
+fn choose(ground: &Ground, picture: &Picture, wanted: Wanted) -> Result<JobRequest, OnceError> {
+    let Wanted { which, only, level } = wanted;
+    let id = match which {
+        Which::File(file) => {
+            return Ok(JobRequest::VerifyFile {
+                file,
+                service: only.map(|only| only.service),
+                level: level.unwrap_or(Level::Content),
+            });
+        }
+        Which::Id(id) => Some(id),
+        Which::Latest => None,
+    };
+    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
+    let mut found = Vec::new();
+    for (series, backups) in listing.series {
+        let Some(database) = series.content.database() else {
+            continue;
+        };
+        let database = DatabaseRef::new(series.service, database.clone());
+        if only.as_ref().is_some_and(|only| *only != database) {
+            continue;
+        }
+        let meant = match &id {
+            Some(id) => backups.iter().find(|it| it.manifest.id == *id),
+            None => latest(&backups),
+        };
+        found.extend(meant.map(|it| (database, it.manifest.clone())));
+    }
+    if id.is_none() {
+        let newest = found.into_iter().max_by_key(|(_, it)| it.snapshot_at);
+        found = newest.into_iter().collect();
+    }
+    let [(database, manifest)] = found.as_slice() else {
+        return Err(match id {
+            Some(id) => OnceError::Unclear { id },
+            None => OnceError::Nothing,
+        });
+    };
+    let server = picture.servers.get(&database.service);
+    let usual = server.map_or(Level::Content, |server| server.policy.verify);
+    Ok(JobRequest::Verify {
+        database: database.clone(),
+        id: manifest.id.clone(),
+        level: level.unwrap_or(usual),
+    })
+}
+
+/// Restores in this very process.
+///
+/// # Errors
+/// When nothing can be begun, or no or several backups are meant; what becomes of it is in the report.
+pub async fn restore(
+    settings: &Settings,
+    wish: Wish,
+    stop: CancellationToken,
+) -> Result<JobReport, OnceError> {
+    let (ground, lock) = begin(settings).await?;
+    tidy::files(&ground.context).map_err(OnceError::Tidy)?;
+    tidy::containers(&ground.context)
+        .await
+        .map_err(OnceError::Docker)?;
+    let picture = look(&ground).await?;
+    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
+    let known = listing.series.iter();
+    let known = known.map(|(series, backups)| (series, backups.iter().collect()));
+    let request = JobRequest::Restore(wish.resolve(known)?);
+    let report = carry_out(settings, &ground, picture, request, stop).await;
+    drop(lock);
+    report
+}
+
+async fn begin(settings: &Settings) -> Result<(Ground, SidecarLock), OnceError> {
+    let ground = Ground::find(settings).await?;
+    let lock = SidecarLock::take(&ground.state_folder)?.ok_or(OnceError::Locked)?;
+    Ok((ground, lock))
+}
+
+/// One job through a desk of its own, to its end.
+async fn carry_out(
+    settings: &Settings,
+    ground: &Ground,
+    picture: Picture,
+    request: JobRequest,
+    stop: CancellationToken,
+) -> Result<JobReport, OnceError> {
+    let board = Board::new(picture);
+    let metrics = Metrics::new(settings.objectives())?;
     let books = Books {
         board: board.clone(),
         journal: ground.journal.clone(),
@@ -80,18 +281,8 @@ pub async fn back_up(
     };
     let (desk, inbox) = Desk::open();
     let runner = Runner::new(inbox, Arc::clone(&ground.context), books).run(stop);
-    let scope = if databases.is_empty() {
-        BackupScope::Stack
-    } else {
-        BackupScope::Databases(databases)
-    };
     let ask = async {
-        let submission = desk
-            .submit(JobRequest::Backup {
-                scope,
-                reason: Reason::Manual,
-            })
-            .await;
+        let submission = desk.submit(request).await;
         let Submission::Accepted(id) = submission else {
             return Err(OnceError::Cancelled);
         };
@@ -134,6 +325,23 @@ async fn look(ground: &Ground) -> Result<Picture, OnceError> {
         .map(|(service, server)| (service, ServerPicture::new(server.target, server.policy)))
         .collect();
     Ok(picture)
+}
+
+/// What retention would do now, without a sidecar.
+///
+/// # Errors
+/// When the folder or the project cannot be read.
+pub async fn plan(settings: &Settings) -> Result<crate::http::wire::PlanWire, OnceError> {
+    let ground = Ground::find(settings).await?;
+    let mut picture = look(&ground).await?;
+    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
+    picture.unreadable = listing.unreadable;
+    for (series, backups) in listing.series {
+        let state = picture.series.entry(series).or_default();
+        state.backups = backups.into_iter().map(Arc::new).collect();
+    }
+    let now = ground.context.clock.now();
+    Ok(crate::http::wire::plan(&picture, None, now))
 }
 
 /// Lists the backups of the folder without a sidecar.

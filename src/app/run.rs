@@ -9,11 +9,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
 
+use super::alarms;
 use super::ground::{Ground, GroundError, SidecarLock};
 use super::history;
-use crate::board::{Board, Picture, Reach};
+use crate::board::{Board, BucketPicture, Picture, Reach};
 use crate::config::{ConfigNote, Settings};
-use crate::desk::{Books, Desk, Lookout, Runner};
+use crate::desk::{Books, BucketWatch, Desk, FolderWatch, Lookout, Runner};
 use crate::docker::DockerError;
 use crate::domain::failure::chain;
 use crate::domain::id::JobId;
@@ -22,7 +23,7 @@ use crate::domain::unit::hexadecimal;
 use crate::http::{Api, Doors, ListenError, Listener, Token, TokenError, listen_tcp, listen_unix};
 use crate::job::{Run, job_id, tidy};
 use crate::lifecycle::{Ending, Latch, Lifecycle};
-use crate::observe::metrics::{Metrics, MetricsError, Objectives};
+use crate::observe::metrics::{Metrics, MetricsError};
 use crate::store::StoreError;
 use crate::trigger::fleet::FleetTrigger;
 use crate::trigger::schedule::ScheduleTrigger;
@@ -100,11 +101,10 @@ pub async fn run(
         .map_err(RunError::Containers)?;
     tidy_sessions(&ground, &orphans).await;
 
-    let board = Board::new(first_picture(&ground, notes));
-    let metrics = Metrics::new(Objectives {
-        recovery_point: settings.rpo,
-        recovery_time: settings.rto,
-    })?;
+    let mut picture = first_picture(&ground, notes);
+    picture.objectives = Some(settings.objectives());
+    let board = Board::new(picture);
+    let metrics = Metrics::new(settings.objectives())?;
     let house = House {
         ground,
         board,
@@ -113,6 +113,7 @@ pub async fn run(
     let (desk, inbox) = Desk::open();
     let doors = house.open_doors(settings, lifecycle, &desk).await?;
     house.begin_tasks(lifecycle, desk, inbox);
+    alarms::begin(&house.ground, &house.board, settings, lifecycle);
     for (name, door) in doors {
         lifecycle.supervise(name, door);
     }
@@ -142,6 +143,7 @@ async fn tidy_sessions(ground: &Ground, orphans: &[std::net::IpAddr]) {
     let roster = read_roster(&fleet, &ground.defaults);
     for server in roster.servers.values() {
         tidy::sessions(context, &run, &server.target).await;
+        tidy::copies(context, &run, &server.target).await;
     }
     tidy::clients(context, &run, orphans, roster.all_servers.values()).await;
 }
@@ -149,9 +151,18 @@ async fn tidy_sessions(ground: &Ground, orphans: &[std::net::IpAddr]) {
 fn first_picture(ground: &Ground, notes: &[ConfigNote]) -> Picture {
     let context = &ground.context;
     let mut picture = Picture::new(context.project.clone(), context.clock.now());
+    picture.bucket = context.s3.as_ref().map(|store| BucketPicture {
+        place: store.place().to_owned(),
+        reach: Reach::Unknown,
+        limits: Vec::new(),
+        problems: Vec::new(),
+    });
     picture.problems = notes.iter().map(ToString::to_string).collect();
     match ground.journal.read() {
-        Ok(lines) => picture.migrations = history::migrations(&lines),
+        Ok(lines) => {
+            picture.migrations = history::migrations(&lines);
+            picture.gate = history::gate(&lines);
+        }
         Err(error) => warn!(error = %chain(&error), "the journal cannot be read"),
     }
     picture
@@ -229,6 +240,16 @@ impl House {
             defaults: self.ground.defaults.clone(),
         };
         lifecycle.supervise("fleet", fleet.run(soft.clone()));
+        let watch = FolderWatch {
+            context: Arc::clone(context),
+            board: self.board.clone(),
+        };
+        lifecycle.supervise("folder", watch.run(soft.clone()));
+        let bucket = BucketWatch {
+            context: Arc::clone(context),
+            board: self.board.clone(),
+        };
+        lifecycle.supervise("bucket", bucket.run(soft.clone()));
         let look = Run {
             id: JobId::new("lookout"),
             stop: soft.clone(),
@@ -283,9 +304,13 @@ async fn read_history(
             () = soft.cancelled() => return,
         }
         if let Ok(lines) = journal.read() {
-            let migrations = history::migrations(&lines);
-            if board.read().migrations != migrations {
-                board.update(|picture| picture.migrations = migrations);
+            let (migrations, gate) = (history::migrations(&lines), history::gate(&lines));
+            let known = board.read();
+            if known.migrations != migrations || known.gate != gate {
+                board.update(|picture| {
+                    picture.migrations = migrations;
+                    picture.gate = gate;
+                });
             }
         }
     }

@@ -1,6 +1,8 @@
 //! What can be written on the command line.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+
+use super::restoring::Restore;
 
 /// Migrations behind a backup, backups proven by restoring them, health and metrics for one Compose stack.
 #[derive(Debug, Parser)]
@@ -43,24 +45,60 @@ pub(super) enum Command {
         databases: Vec<String>,
     },
     /// List the backups that exist and how far each is proven.
-    Backups {
-        /// Only this one, as service/database.
-        database: Option<String>,
-    },
-    /// Prove one backup now by restoring it.
+    Backups(Backups),
+    /// Prove one backup now by restoring it, or judge a dump that somebody else made.
     Verify {
-        /// A backup's id, or `latest`.
+        /// A backup's id, `latest`, or the path of a file: .dump, .sql, or one of both in gzip or zstd.
+        #[arg(value_name = "ID|latest|FILE")]
         backup: String,
-        /// Of which database `latest` is meant, as service/database; the newest of all otherwise.
+        /// Of which database, as service/database; for a file, whose server the throw-away one is like.
         database: Option<String>,
-        /// How far: restore, rows or content.
+        /// The same.
+        #[arg(
+            long = "database",
+            value_name = "SERVICE/DATABASE",
+            conflicts_with = "database"
+        )]
+        of: Option<String>,
+        /// How far: archive, restore, rows or content.
         #[arg(long)]
         level: Option<String>,
     },
+    /// Restore a backup beside the live database, put it in its place, and take that back.
+    Restore(Restore),
     /// Show the stack: health, backups, jobs and what needs attention; exit code 4 when it is not well.
     Status,
+    /// The ways by which people are told of failures.
+    Notify {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: NotifyAction,
+    },
     /// Show the effective settings and where each comes from.
     Config,
     /// Tell Docker whether this container lives.
     Healthcheck,
+}
+
+/// What can be done with the ways by which people are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(super) enum NotifyAction {
+    /// Send a test by each of them and say what became of it; the ping tells the switch that all is well.
+    Test,
+}
+
+/// What is asked about backups.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Backups {
+    /// Only this one, as service/database.
+    pub(super) database: Option<String>,
+    /// Accept a suspect backup, or one taken after it: it is as it should be, and retention goes on.
+    #[arg(long, value_name = "ID")]
+    pub(super) accept: Option<String>,
+    /// Show what retention keeps and removes at the next backup, each with its reason.
+    #[arg(long, conflicts_with = "accept")]
+    pub(super) plan: bool,
+    /// Read every stored backup again: names orphans, missing and altered files; removes nothing.
+    #[arg(long, conflicts_with_all = ["accept", "plan", "database"])]
+    pub(super) fsck: bool,
 }

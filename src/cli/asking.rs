@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ExitStatus;
 use super::arguments::Form;
-use super::printer::Printer;
+use super::printer::{Printer, ProgressLine};
 use crate::app::once;
 use crate::app::run::{SOCKET, TOKEN};
 use crate::client::{self, Endpoint, HttpAnswer, HttpRequest, Limits, Method};
@@ -20,9 +20,7 @@ use crate::domain::failure::chain;
 use crate::domain::id::{DatabaseName, DatabaseRef, ServiceName};
 use crate::domain::job::{JobPart, JobReport, Outcome};
 use crate::domain::unit::ByteCount;
-use crate::http::wire::{
-    AcceptedWire, BackupOrderWire, BackupWire, BackupsWire, JobWire, PartWire, ProblemWire,
-};
+use crate::http::wire::{AcceptedWire, BackupOrderWire, JobWire, PartWire, ProblemWire};
 
 const LIMITS: Limits = Limits {
     timeout: Duration::from_secs(30),
@@ -106,10 +104,20 @@ impl Sidecar {
         read(&self.send(Method::Post, path, body).await?)
     }
 
+    /// Orders a job and waits for its end.
+    pub(super) async fn order(&self, path: &str, body: Bytes) -> Result<JobWire, Refusal> {
+        let accepted: AcceptedWire = self.post(path, body).await?;
+        self.follow(&accepted.job).await
+    }
+
     /// Waits for a job's end.
     async fn follow(&self, job: &str) -> Result<JobWire, Refusal> {
+        let mut shown = ProgressLine::standard();
         loop {
             let job: JobWire = self.get(&format!("/v1/jobs/{job}")).await?;
+            if let Some(doing) = &job.doing {
+                shown.show(doing);
+            }
             if job.ended_at.is_some() {
                 return Ok(job);
             }
@@ -143,10 +151,7 @@ pub(super) async fn back_up(
 ) -> ExitStatus {
     let databases = match parse_databases(&order.databases) {
         Ok(databases) => databases,
-        Err(why) => {
-            printer.problem(&why);
-            return ExitStatus::Usage;
-        }
+        Err(why) => return usage(&why, printer),
     };
     match Sidecar::find(settings).await {
         Ok(sidecar) => {
@@ -154,21 +159,32 @@ pub(super) async fn back_up(
             tell_job(asked, order.form, printer)
         }
         Err(Refusal::Said(why)) => fail(&why, printer),
-        Err(Refusal::Absent) => match once::back_up(settings, databases, stop).await {
-            Ok(report) => tell_report(&report, order.form, printer),
-            Err(error) => {
-                printer.problem(&chain(&error));
-                if error.is_configuration() {
-                    ExitStatus::Usage
-                } else {
-                    ExitStatus::Failed
-                }
-            }
-        },
+        Err(Refusal::Absent) => {
+            let done = once::back_up(settings, databases, stop).await;
+            tell_done(done, order.form, printer)
+        }
     }
 }
 
-fn parse_databases(words: &[String]) -> Result<BTreeSet<DatabaseRef>, String> {
+pub(super) fn usage(why: &str, printer: &mut Printer) -> ExitStatus {
+    printer.problem(why);
+    ExitStatus::Usage
+}
+
+/// How a command ended that was carried out in place.
+pub(super) fn tell_done(
+    done: Result<JobReport, once::OnceError>,
+    form: Form,
+    printer: &mut Printer,
+) -> ExitStatus {
+    match done {
+        Ok(report) => tell_report(&report, form, printer),
+        Err(error) if error.is_configuration() => usage(&chain(&error), printer),
+        Err(error) => fail(&chain(&error), printer),
+    }
+}
+
+pub(super) fn parse_databases(words: &[String]) -> Result<BTreeSet<DatabaseRef>, String> {
     let parse = |word: &String| match word.split_once('/') {
         Some((service, database)) if !service.is_empty() && !database.is_empty() => Ok(
             DatabaseRef::new(ServiceName::new(service), DatabaseName::new(database)),
@@ -185,62 +201,19 @@ async fn ask_for_backup(sidecar: &Sidecar, databases: &[String]) -> Result<JobWi
         databases: (!databases.is_empty()).then(|| databases.to_vec()),
     };
     let body = serde_json::to_vec(&order).unwrap_or_default();
-    let accepted: AcceptedWire = sidecar.post("/v1/backups", Bytes::from(body)).await?;
-    sidecar.follow(&accepted.job).await
+    sidecar.order("/v1/backups", Bytes::from(body)).await
 }
 
-/// `verify`, as asked for.
-pub(super) struct Wish {
-    pub(super) backup: String,
-    pub(super) database: Option<String>,
-    pub(super) level: Option<String>,
-}
-
-/// `stackwarden verify`.
-pub(super) async fn verify(
-    settings: &Settings,
-    wish: Wish,
-    form: Form,
-    printer: &mut Printer,
-) -> ExitStatus {
-    let asked = async {
-        let sidecar = Sidecar::find(settings).await?;
-        let id = match wish.backup.as_str() {
-            "latest" => newest(&sidecar.get("/v1/backups").await?, wish.database.as_deref())?,
-            id => id.to_owned(),
-        };
-        let query = wish
-            .level
-            .map(|level| format!("?level={level}"))
-            .unwrap_or_default();
-        let path = format!("/v1/backups/{id}/verify{query}");
-        let accepted: AcceptedWire = sidecar.post(&path, Bytes::new()).await?;
-        sidecar.follow(&accepted.job).await
-    };
-    tell_job(asked.await, form, printer)
-}
-
-fn newest(listed: &BackupsWire, wanted: Option<&str>) -> Result<String, Refusal> {
-    let is_wanted = |backup: &BackupWire| match (&backup.database, wanted) {
-        (Some(database), Some(wanted)) => format!("{}/{database}", backup.service) == wanted,
-        (Some(_), None) => true,
-        (None, _) => false,
-    };
-    let wanted = listed.backups.iter().filter(|backup| is_wanted(backup));
-    let newest = wanted
-        .max_by(|a, b| a.at.cmp(&b.at))
-        .map(|backup| backup.id.clone());
-    newest.ok_or_else(|| {
-        Refusal::Said("there is no such backup yet; run: stackwarden backup".to_owned())
-    })
-}
-
-fn fail(why: &str, printer: &mut Printer) -> ExitStatus {
+pub(super) fn fail(why: &str, printer: &mut Printer) -> ExitStatus {
     printer.problem(why);
     ExitStatus::Failed
 }
 
-fn tell_job(asked: Result<JobWire, Refusal>, form: Form, printer: &mut Printer) -> ExitStatus {
+pub(super) fn tell_job(
+    asked: Result<JobWire, Refusal>,
+    form: Form,
+    printer: &mut Printer,
+) -> ExitStatus {
     match asked {
         Ok(job) => {
             match form {

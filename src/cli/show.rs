@@ -6,7 +6,7 @@ use super::asking::{Refusal, Sidecar};
 use super::printer::Printer;
 use crate::config::{ConfigNote, Settings};
 use crate::domain::unit::ByteCount;
-use crate::http::wire::{BackupWire, BackupsWire, DatabaseWire, StackWire};
+use crate::http::wire::{BackupWire, BackupsWire, CopiesWire, CopyWire, DatabaseWire, StackWire};
 
 /// `stackwarden backups`: from the sidecar, or from the folder itself where none runs.
 pub(super) async fn backups(
@@ -40,19 +40,31 @@ pub(super) async fn backups(
         Form::Text if listed.is_empty() => printer.line("no backup exists yet"),
         Form::Text => {
             let rows: Vec<Vec<String>> = listed.iter().map(backup_row).collect();
-            printer.table(&["ID", "OF", "TAKEN", "SIZE", "REASON", "STANDING"], &rows);
+            let heads = ["ID", "OF", "TAKEN", "SIZE", "REASON", "STANDING", "WHERE"];
+            printer.table(&heads, &rows);
+            listed
+                .iter()
+                .filter(|it| !it.suspect.is_empty())
+                .for_each(|it| tell_suspicion(it, printer));
         }
     }
     ExitStatus::Done
 }
 
-fn words(refusal: Refusal) -> String {
+pub(super) fn words(refusal: Refusal) -> String {
     match refusal {
         Refusal::Absent => {
             "no sidecar answers; start it: docker compose up -d stackwarden".to_owned()
         }
         Refusal::Said(why) => why,
     }
+}
+
+fn tell_suspicion(backup: &BackupWire, printer: &mut Printer) {
+    let (id, reasons) = (&backup.id, backup.suspect.join("; "));
+    printer.line(&format!(
+        "\n{id} is suspect: {reasons}.\nIf that is as it should be: stackwarden backups --accept {id}"
+    ));
 }
 
 /// `service/database`, or `service/globals` for the roles.
@@ -64,22 +76,44 @@ fn series_of(backup: &BackupWire) -> String {
     )
 }
 
-fn backup_row(backup: &BackupWire) -> Vec<String> {
+fn standing(backup: &BackupWire) -> String {
     let standing = match (&backup.level, backup.standing.as_str()) {
         // Roles are compared in every proof of a database that restores on top of them.
-        (_, "unproven") if backup.database.is_none() => "proven with its databases".to_owned(),
+        (_, "unproven" | "proven") if backup.database.is_none() => {
+            "proven with its databases".to_owned()
+        }
         (Some(level), "proven") => format!("proven: {level}"),
         (Some(level), standing) => format!("{standing} ({level})"),
         (None, standing) => standing.to_owned(),
     };
+    if backup.suspect.is_empty() {
+        standing
+    } else {
+        format!("SUSPECT, {standing}")
+    }
+}
+
+fn backup_row(backup: &BackupWire) -> Vec<String> {
     vec![
         backup.id.clone(),
         series_of(backup),
         backup.at.clone(),
         ByteCount(backup.size_bytes).to_string(),
         backup.reason.clone(),
-        standing,
+        standing(backup),
+        places(backup),
     ]
+}
+
+/// `disk, s3 (archive)`: what it is proven as there stands behind all but the disk.
+fn places(backup: &BackupWire) -> String {
+    let place = |it: &CopyWire| match (it.destination.as_str(), &it.level) {
+        ("disk", _) => it.destination.clone(),
+        (_, Some(level)) if it.standing == "proven" => format!("{} ({level})", it.destination),
+        _ => format!("{} ({})", it.destination, it.standing),
+    };
+    let places: Vec<String> = backup.destinations.iter().map(place).collect();
+    places.join(", ")
 }
 
 /// `stackwarden status`.
@@ -128,10 +162,13 @@ fn tell_stack(stack: &StackWire, printer: &mut Printer) {
     printer.table(&["SERVICE", "HEALTH", ""], &services);
     printer.line("");
     let databases: Vec<Vec<String>> = stack.databases.iter().map(database_row).collect();
-    printer.table(
-        &["DATABASE", "KEPT", "NEWEST", "STANDING", "NEXT"],
-        &databases,
-    );
+    let bucket = if stack.databases.iter().any(|it| it.s3.is_some()) {
+        "S3"
+    } else {
+        ""
+    };
+    let heads = ["DATABASE", "KEPT", "NEWEST", "STANDING", "NEXT", bucket];
+    printer.table(&heads, &databases);
     for job in stack.jobs.iter().filter(|job| job.ended_at.is_none()) {
         printer.line(&format!(
             "\n{} {} {}: {}",
@@ -154,12 +191,23 @@ fn database_row(database: &DatabaseWire) -> Vec<String> {
         format!("{}/{}", database.service, database.database),
         database.kept.to_string(),
         shown(newest.map(|backup| &backup.at)),
-        newest.map_or_else(
-            || "-".to_owned(),
-            |it| backup_row(it).pop().unwrap_or_default(),
-        ),
+        newest.map_or_else(|| "-".to_owned(), standing),
         shown(database.next_run.as_ref()),
+        database.s3.as_ref().map_or_else(String::new, in_bucket),
     ]
+}
+
+/// `12, proven (archive)`, and what is missing there.
+fn in_bucket(copies: &CopiesWire) -> String {
+    let standing = match (&copies.standing, &copies.level) {
+        (None, _) => "none".to_owned(),
+        (Some(standing), Some(level)) => format!("{}, {standing} ({level})", copies.kept),
+        (Some(standing), None) => format!("{}, {standing}", copies.kept),
+    };
+    match copies.missing {
+        0 => standing,
+        missing => format!("{standing}, {missing} missing"),
+    }
 }
 
 /// `stackwarden config`.

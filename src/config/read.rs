@@ -1,5 +1,7 @@
 //! From the variables of a process to its settings; all mistakes are gathered before the first is shown.
 
+mod bucket;
+
 use std::path::{Path, PathBuf};
 
 use super::table::{self, DefaultValue, Secrecy, VARIABLES, VariableSpec};
@@ -8,6 +10,7 @@ use super::{
     ConfigErrors, ConfigNote, ConfigProblem, ConfigProblemKind, EffectiveSetting, LogFormat,
     Origin, Settings, Variables,
 };
+use crate::domain::alarm::channel::{ChatId, TelegramAccess};
 use crate::domain::label::Standing;
 use crate::domain::label::value::{
     ValueError, parse_keep, parse_level, parse_selection, parse_span, parse_word,
@@ -199,6 +202,13 @@ impl Reader<'_> {
         let rto = self.setting(table::RTO, parse_span);
         let silence = self.setting(table::SILENCE, parse_span);
         let proof_memory = self.setting(table::PROOF_MEMORY, value::parse_size);
+        let proof_reserve = self.setting(table::PROOF_RESERVE, value::parse_reserve);
+        let deadline = self.setting(table::DEADLINE, parse_span);
+        let patience = self.setting(table::YIELD, value::parse_patience);
+        let telegram = self.telegram();
+        let ping = self.setting(table::PING_URL, value::parse_web);
+        let roots = self.setting(table::CERT_FILE, value::parse_folder);
+        let bucket = self.bucket();
         let backup_dir = backup_dir?;
         let settings = Settings {
             docker: docker?,
@@ -219,11 +229,43 @@ impl Reader<'_> {
             rto: rto?,
             silence: silence?,
             proof_memory: proof_memory?,
+            proof_reserve: proof_reserve?,
+            deadline: deadline?,
+            patience: patience?,
+            telegram,
+            ping,
+            bucket,
+            roots: roots?,
             effective: Vec::new(),
         };
         self.check_ports(&settings);
         self.show_state_dir(&settings.state_dir);
         Some(settings)
+    }
+
+    /// A bot and whom it writes to. Chats alone are no mistake: an application's own file of variables may name them.
+    fn telegram(&mut self) -> Option<TelegramAccess> {
+        let before = self.problems.len();
+        let token = self.setting(table::TELEGRAM_TOKEN, value::parse_bot_token);
+        let chats = self.setting(table::TELEGRAM_CHATS, |text| {
+            ChatId::parse_list(text).map_err(sentence)
+        });
+        let api = self.setting(table::TELEGRAM_API, value::parse_web);
+        if token.is_some() && chats.is_none() && self.problems.len() == before {
+            let reason = format!(
+                "it names whom the bot of {} writes to; write chat numbers with commas",
+                table::TELEGRAM_TOKEN
+            );
+            self.report(
+                table::TELEGRAM_CHATS,
+                ConfigProblemKind::BadValue { reason },
+            );
+        }
+        Some(TelegramAccess {
+            api: api?,
+            token: token?,
+            chats: chats?,
+        })
     }
 
     fn check_ports(&mut self, settings: &Settings) {

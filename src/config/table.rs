@@ -55,6 +55,28 @@ pub(super) const RPO: &str = "STACKWARDEN_RPO";
 pub(super) const RTO: &str = "STACKWARDEN_RTO";
 pub(super) const SILENCE: &str = "STACKWARDEN_SILENCE";
 pub(super) const PROOF_MEMORY: &str = "STACKWARDEN_PROOF_MEMORY";
+pub(super) const PROOF_RESERVE: &str = "STACKWARDEN_PROOF_RESERVE";
+pub(super) const DEADLINE: &str = "STACKWARDEN_DEADLINE";
+pub(super) const YIELD: &str = "STACKWARDEN_YIELD";
+pub(super) const TELEGRAM_TOKEN: &str = "TELEGRAM_BOT_TOKEN";
+pub(super) const TELEGRAM_CHATS: &str = "ADMIN_TELEGRAM_IDS";
+pub(super) const TELEGRAM_API: &str = "STACKWARDEN_TELEGRAM_API";
+pub(super) const PING_URL: &str = "STACKWARDEN_PING_URL";
+pub(super) const CERT_FILE: &str = "SSL_CERT_FILE";
+
+pub(super) const S3_BUCKET: &str = "STACKWARDEN_S3_BUCKET";
+pub(super) const S3_PREFIX: &str = "STACKWARDEN_S3_PREFIX";
+pub(super) const S3_ENDPOINT: &str = "STACKWARDEN_S3_ENDPOINT";
+pub(super) const S3_REGION: &str = "STACKWARDEN_S3_REGION";
+pub(super) const S3_PATH_STYLE: &str = "STACKWARDEN_S3_PATH_STYLE";
+pub(super) const AWS_KEY: &str = "AWS_ACCESS_KEY_ID";
+pub(super) const AWS_SECRET: &str = "AWS_SECRET_ACCESS_KEY";
+pub(super) const AWS_SESSION: &str = "AWS_SESSION_TOKEN";
+pub(super) const AWS_REGION: &str = "AWS_REGION";
+pub(super) const AWS_ENDPOINT: &str = "AWS_ENDPOINT_URL";
+pub(super) const AWS_DEFAULT_REGION: &str = "AWS_DEFAULT_REGION";
+pub(super) const SCW_KEY: &str = "SCW_ACCESS_KEY";
+pub(super) const SCW_SECRET: &str = "SCW_SECRET_KEY";
 
 const DURATION: &str = "a number and `s`, `m`, `h`, `d` or `w`";
 
@@ -74,6 +96,17 @@ const fn acts(
     }
 }
 
+const fn secret(name: &'static str, meaning: &'static str) -> VariableSpec {
+    VariableSpec {
+        name,
+        secrecy: Secrecy::Secret,
+        default: DefaultValue::Words("none"),
+        grammar: "as the store gave it",
+        meaning,
+        standing: Standing::InEffect,
+    }
+}
+
 const fn later(name: &'static str, secrecy: Secrecy, meaning: &'static str) -> VariableSpec {
     VariableSpec {
         name,
@@ -86,7 +119,7 @@ const fn later(name: &'static str, secrecy: Secrecy, meaning: &'static str) -> V
 }
 
 /// Every variable there is, in the order of the reference.
-pub const VARIABLES: [VariableSpec; 41] = [
+pub const VARIABLES: [VariableSpec; 46] = [
     acts(
         DOCKER_HOST,
         DefaultValue::Text("unix:///var/run/docker.sock"),
@@ -197,64 +230,116 @@ pub const VARIABLES: [VariableSpec; 41] = [
         "a number and `MB` or `GB`, powers of 1024 as Docker has them",
         "The memory cap of the throw-away server that proves a backup.",
     ),
+    acts(
+        PROOF_RESERVE,
+        DefaultValue::Text("5GB"),
+        "a number and `MB` or `GB`, powers of 1024",
+        "What a proof on disk leaves free on Docker's disk, and never less than one and a half of the backup; where it cannot, the backup stays at `archive` and is proven later.",
+    ),
+    acts(
+        DEADLINE,
+        DefaultValue::Text("12h"),
+        DURATION,
+        "The longest that the backup of one database, or one proof, may take before it is ended and counts as failed.",
+    ),
+    acts(
+        YIELD,
+        DefaultValue::Text("10s"),
+        "a number and `s`, `m`, `h`, `d` or `w`, or `0` for never",
+        "A dump that makes an `ALTER TABLE` or the like wait for so long is ended, and begins again after a pause.",
+    ),
+    VariableSpec {
+        name: TELEGRAM_TOKEN,
+        secrecy: Secrecy::Secret,
+        default: DefaultValue::Words("nobody is told by Telegram"),
+        grammar: "`NUMBER:LETTERS`, as @BotFather gives it",
+        meaning: "The bot that tells of failures and recoveries; needs `ADMIN_TELEGRAM_IDS`.",
+        standing: Standing::InEffect,
+    },
+    acts(
+        TELEGRAM_CHATS,
+        DefaultValue::Words("none"),
+        "chat numbers with commas, such as `123456789,-1001234567890`",
+        "Whom the bot writes to: people who wrote to it first, or groups it is in.",
+    ),
+    acts(
+        TELEGRAM_API,
+        DefaultValue::Text("https://api.telegram.org"),
+        "`https://HOST` or `http://HOST:PORT`",
+        "The Bot API's server, where you run your own.",
+    ),
+    VariableSpec {
+        name: PING_URL,
+        secrecy: Secrecy::Secret,
+        default: DefaultValue::Words("nobody is pinged"),
+        grammar: "`https://HOST/PATH`; failures go to `/fail` below it",
+        meaning: "The dead man's switch that hears of every good backup job, and of failures.",
+        standing: Standing::InEffect,
+    },
+    acts(
+        CERT_FILE,
+        DefaultValue::Text("/etc/ssl/certs/ca-certificates.crt"),
+        "an absolute path",
+        "The root certificates that are trusted for every encrypted connection, in PEM.",
+    ),
     later(
         "STACKWARDEN_EXTERNAL",
         Secrecy::Secret,
         "Databases outside the stack.",
     ),
-    later(
-        "STACKWARDEN_S3_BUCKET",
-        Secrecy::Open,
-        "The bucket of a second copy.",
+    acts(
+        S3_BUCKET,
+        DefaultValue::Words("no bucket: backups are on disk only"),
+        "3 to 63 lowercase letters, digits, dots and hyphens",
+        "The bucket that every backup is copied into, in the same pass.",
     ),
-    later(
-        "STACKWARDEN_S3_PREFIX",
-        Secrecy::Open,
-        "The prefix inside the bucket.",
+    acts(
+        S3_PREFIX,
+        DefaultValue::Words("none"),
+        "letters, digits, `-`, `_`, `.`, with `/` between them",
+        "What stands before every key of ours.",
     ),
-    later(
-        "STACKWARDEN_S3_ENDPOINT",
-        Secrecy::Open,
-        "The endpoint of the object storage.",
+    acts(
+        S3_ENDPOINT,
+        DefaultValue::Words("Amazon S3 in the region"),
+        "`https://HOST`, `http://HOST:PORT`",
+        "The store's address; `AWS_ENDPOINT_URL` serves too.",
     ),
-    later("STACKWARDEN_S3_REGION", Secrecy::Open, "Its region."),
-    later(
-        "STACKWARDEN_S3_PATH_STYLE",
-        Secrecy::Open,
-        "Whether the bucket stands in the path.",
+    acts(
+        S3_REGION,
+        DefaultValue::Words("what the endpoint's name tells, or us-east-1"),
+        "a region's name, such as `fr-par`",
+        "The bucket's region; `AWS_REGION` and `AWS_DEFAULT_REGION` serve too.",
     ),
-    later(
-        "AWS_ACCESS_KEY_ID",
-        Secrecy::Secret,
-        "The key of the object storage.",
+    acts(
+        S3_PATH_STYLE,
+        DefaultValue::Words("true with an endpoint, false at Amazon"),
+        "`true`, `false`",
+        "Whether the bucket stands in the path, instead of in the host's name.",
     ),
-    later("AWS_SECRET_ACCESS_KEY", Secrecy::Secret, "Its secret."),
-    later("AWS_SESSION_TOKEN", Secrecy::Secret, "Its session."),
-    later(
-        "AWS_REGION",
-        Secrecy::Open,
-        "The region of the object storage, as AWS names it.",
+    secret(AWS_KEY, "The bucket's access key."),
+    secret(AWS_SECRET, "Its secret."),
+    secret(AWS_SESSION, "Its session, where the key is a passing one."),
+    acts(
+        AWS_REGION,
+        DefaultValue::Words("none"),
+        "a region's name",
+        "The bucket's region, as AWS names it.",
     ),
-    later(
-        "AWS_ENDPOINT_URL",
-        Secrecy::Open,
-        "The endpoint of the object storage, as AWS names it.",
+    acts(
+        AWS_ENDPOINT,
+        DefaultValue::Words("none"),
+        "`https://HOST`, `http://HOST:PORT`",
+        "The store's address, as AWS names it.",
     ),
-    later(
-        "AWS_DEFAULT_REGION",
-        Secrecy::Open,
-        "The region of the object storage, as AWS names it.",
+    acts(
+        AWS_DEFAULT_REGION,
+        DefaultValue::Words("none"),
+        "a region's name",
+        "The bucket's region, as AWS names it.",
     ),
-    later(
-        "SCW_ACCESS_KEY",
-        Secrecy::Secret,
-        "The key of the object storage, as Scaleway names it.",
-    ),
-    later(
-        "SCW_SECRET_KEY",
-        Secrecy::Secret,
-        "Its secret, as Scaleway names it.",
-    ),
+    secret(SCW_KEY, "The bucket's access key, as Scaleway names it."),
+    secret(SCW_SECRET, "Its secret, as Scaleway names it."),
     later(
         "STACKWARDEN_AGE_RECIPIENTS",
         Secrecy::Open,
@@ -271,12 +356,6 @@ pub const VARIABLES: [VariableSpec; 41] = [
         "The language of page and messages.",
     ),
     later(
-        "TELEGRAM_BOT_TOKEN",
-        Secrecy::Secret,
-        "The bot that sends notifications.",
-    ),
-    later("ADMIN_TELEGRAM_IDS", Secrecy::Open, "Who receives them."),
-    later(
         "STACKWARDEN_WEBHOOKS",
         Secrecy::Secret,
         "Addresses that receive notifications.",
@@ -290,11 +369,6 @@ pub const VARIABLES: [VariableSpec; 41] = [
         "NOTIFICATION_EMAIL",
         Secrecy::Open,
         "Who receives them by mail.",
-    ),
-    later(
-        "STACKWARDEN_PING_URL",
-        Secrecy::Secret,
-        "An address that hears of every success.",
     ),
 ];
 

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::page::variables_page;
 use super::table::VARIABLES;
 use super::*;
+use crate::domain::bucket::Addressing;
 use crate::domain::label::Standing;
 use crate::domain::label::tests::compare_page;
 
@@ -50,6 +51,9 @@ fn nothing_set_means_the_documented_defaults() {
     assert_eq!(settings.rto, Duration::from_hours(4));
     assert_eq!(settings.silence, Duration::from_mins(10));
     assert_eq!(settings.proof_memory, ByteCount(1 << 30));
+    assert_eq!(settings.proof_reserve, ByteCount(5 << 30));
+    assert_eq!(settings.deadline, Duration::from_hours(12));
+    assert_eq!(settings.patience, Some(Duration::from_secs(10)));
     assert!(settings.token.is_none() && settings.project.is_none() && settings.schedule.is_none());
     let defaults = settings.stack_defaults(&ProjectName::new("stack")).unwrap();
     assert!(
@@ -59,34 +63,46 @@ fn nothing_set_means_the_documented_defaults() {
     );
 }
 
+const EVERYTHING: [(&str, &str); 25] = [
+    ("DOCKER_HOST", "tcp://socket-proxy:2375"),
+    ("STACKWARDEN_PROJECT", "recyclic-prod"),
+    ("TZ", "Europe/Paris"),
+    ("STACKWARDEN_LISTEN", ":8080"),
+    ("STACKWARDEN_CONTROL", "127.0.0.1:8081"),
+    ("STACKWARDEN_TOKEN_FILE", "/run/secrets/token"),
+    ("STACKWARDEN_BACKUP_DIR", "/mnt/nas"),
+    ("STACKWARDEN_BACKUP_SCHEDULE", "0 1 * * *"),
+    ("STACKWARDEN_BACKUP_KEEP", "within=14d"),
+    ("STACKWARDEN_BACKUP_VERIFY", "rows"),
+    ("STACKWARDEN_BACKUP_DATABASES", "app"),
+    ("STACKWARDEN_LOG", "warn,stackwarden::docker=debug"),
+    ("STACKWARDEN_LOG_FORMAT", "text"),
+    ("STACKWARDEN_RPO", "2d"),
+    ("STACKWARDEN_RTO", "30m"),
+    ("STACKWARDEN_SILENCE", "1m"),
+    ("STACKWARDEN_PROOF_MEMORY", "512m"),
+    ("STACKWARDEN_PROOF_RESERVE", "1MB"),
+    ("STACKWARDEN_DEADLINE", "2h"),
+    ("STACKWARDEN_YIELD", "0"),
+    ("TELEGRAM_BOT_TOKEN", "123:AA-b_c"),
+    ("ADMIN_TELEGRAM_IDS", "11,-22"),
+    ("STACKWARDEN_TELEGRAM_API", "http://bots:8081"),
+    ("STACKWARDEN_PING_URL", "https://hc.example/hunter2"),
+    ("SSL_CERT_FILE", "/etc/own.pem"),
+];
+
 #[test]
 fn every_variable_is_read_and_its_origin_is_told() {
-    let (settings, _) = read(&[
-        ("DOCKER_HOST", "tcp://socket-proxy:2375"),
-        ("STACKWARDEN_PROJECT", "recyclic-prod"),
-        ("TZ", "Europe/Paris"),
-        ("STACKWARDEN_LISTEN", ":8080"),
-        ("STACKWARDEN_CONTROL", "127.0.0.1:8081"),
-        ("STACKWARDEN_TOKEN_FILE", "/run/secrets/token"),
-        ("STACKWARDEN_BACKUP_DIR", "/mnt/nas"),
-        ("STACKWARDEN_BACKUP_SCHEDULE", "0 1 * * *"),
-        ("STACKWARDEN_BACKUP_KEEP", "within=14d"),
-        ("STACKWARDEN_BACKUP_VERIFY", "rows"),
-        ("STACKWARDEN_BACKUP_DATABASES", "app"),
-        ("STACKWARDEN_LOG", "warn,stackwarden::docker=debug"),
-        ("STACKWARDEN_LOG_FORMAT", "text"),
-        ("STACKWARDEN_RPO", "2d"),
-        ("STACKWARDEN_RTO", "30m"),
-        ("STACKWARDEN_SILENCE", "1m"),
-        ("STACKWARDEN_PROOF_MEMORY", "512m"),
-    ])
-    .unwrap();
+    let (settings, _) = read(&EVERYTHING).unwrap();
     assert_eq!(
         settings.token.as_ref().unwrap().reveal(),
         "0123456789abcdef"
     );
     assert_eq!(settings.state_dir, PathBuf::from("/mnt/nas/.stackwarden"));
     assert_eq!(settings.proof_memory, ByteCount(512 << 20));
+    assert_eq!(settings.proof_reserve, ByteCount(1 << 20));
+    assert_eq!(settings.deadline, Duration::from_hours(2));
+    assert_eq!(settings.patience, None);
     assert_eq!(
         settings.schedule.as_ref().unwrap().to_string(),
         "0 1 * * * Europe/Paris"
@@ -105,7 +121,64 @@ fn every_variable_is_read_and_its_origin_is_told() {
         "/mnt/nas/.stackwarden default"
     );
     assert_eq!(shown("STACKWARDEN_RPO"), "2d variable");
+    let telegram = settings.telegram.as_ref().unwrap();
+    assert_eq!(telegram.token.reveal(), "123:AA-b_c");
+    assert_eq!(telegram.chats.len(), 2);
+    assert_eq!(telegram.api.authority(), "bots:8081");
+    let ping = settings.ping.as_ref().unwrap();
+    assert_eq!(ping.path().reveal(), "/hunter2");
+    assert_eq!(settings.roots, PathBuf::from("/etc/own.pem"));
+    for secret in ["STACKWARDEN_PING_URL", "TELEGRAM_BOT_TOKEN"] {
+        assert_eq!(shown(secret), "*** variable");
+    }
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    assert!(!format!("{settings:?}").contains("AA-b_c"));
     assert!(!format!("{settings:?}").contains("0123456789abcdef"));
+}
+
+const BUCKET: [(&str, &str); 3] = [
+    ("STACKWARDEN_S3_BUCKET", "shop-backups"),
+    ("AWS_ACCESS_KEY_ID", "AKIAHUNTER2"),
+    ("AWS_SECRET_ACCESS_KEY", "hunter3"),
+];
+
+#[test]
+fn a_bucket_needs_its_key_and_shows_none_of_it() {
+    let (settings, _) = read(&BUCKET).unwrap();
+    assert!(!format!("{settings:?}").contains("HUNTER2"));
+    assert!(!format!("{settings:?}").contains("hunter3"));
+    let access = settings.bucket.unwrap();
+    assert_eq!(access.region, "us-east-1");
+    assert_eq!(access.addressing, Addressing::Host);
+    assert_eq!(
+        problems(&BUCKET[..1]),
+        [
+            "AWS_ACCESS_KEY_ID: the bucket of STACKWARDEN_S3_BUCKET needs it; set it, or AWS_ACCESS_KEY_ID_FILE",
+            "AWS_SECRET_ACCESS_KEY: the bucket of STACKWARDEN_S3_BUCKET needs it; set it, or AWS_SECRET_ACCESS_KEY_FILE",
+        ]
+    );
+    // An application's own key is nobody's mistake; a setting of ours without a bucket is.
+    assert!(read(&BUCKET[1..]).unwrap().0.bucket.is_none());
+    let found = problems(&[("STACKWARDEN_S3_PREFIX", "eu")]);
+    assert!(found[0].starts_with("STACKWARDEN_S3_BUCKET: "), "{found:?}");
+}
+
+#[test]
+fn scaleways_names_and_an_endpoint_do_too() {
+    let (settings, _) = read(&[
+        ("STACKWARDEN_S3_BUCKET", "shop-backups"),
+        ("STACKWARDEN_S3_PREFIX", "/eu/paris/"),
+        ("AWS_ENDPOINT_URL", "https://s3.fr-par.scw.cloud"),
+        ("SCW_ACCESS_KEY", "SCWKEY"),
+        ("SCW_SECRET_KEY_FILE", "/run/secrets/token"),
+    ])
+    .unwrap();
+    let access = settings.bucket.unwrap();
+    assert_eq!(access.region, "fr-par");
+    assert_eq!(access.addressing, Addressing::Path);
+    assert_eq!(access.prefix.key("shop"), "eu/paris/shop");
+    assert_eq!(access.key.secret.reveal(), "0123456789abcdef");
+    assert_eq!(access.place(), "bucket shop-backups at s3.fr-par.scw.cloud");
 }
 
 #[test]
@@ -152,9 +225,11 @@ fn every_mistake_is_shown_at_once() {
         ("STACKWARDEN_BACKUP_KEEP", "7d"),
         ("STACKWARDEN_BACKUP_DIR", "backups"),
         ("STACKWARDEN_PROOF_MEMORY", "1MB"),
+        ("STACKWARDEN_PROOF_RESERVE", "much"),
+        ("STACKWARDEN_YIELD", "soon"),
         ("STACKWARDEN_LOG", "verbose"),
     ]);
-    assert_eq!(found.len(), 8, "{found:#?}");
+    assert_eq!(found.len(), 10, "{found:#?}");
     let all = found.join("\n");
     for part in [
         "STACKWARDEN_TOKN: no such variable, did you mean STACKWARDEN_TOKEN?",
@@ -164,6 +239,8 @@ fn every_mistake_is_shown_at_once() {
         "within=7d,weekly=4,monthly=12",
         "absolute path",
         "at least 64MB",
+        "such as 5GB",
+        "or 0, so that no dump ever gives way",
     ] {
         assert!(all.contains(part), "{part}: {all}");
     }
@@ -189,6 +266,30 @@ fn secrets_are_checked_without_being_shown() {
     // Only secrets come from files.
     let open = problems(&[("STACKWARDEN_LISTEN_FILE", "/x")]);
     assert!(open[0].contains("no such variable"), "{open:?}");
+}
+
+#[test]
+fn a_bot_without_anybody_to_write_to_is_a_mistake_and_chats_without_a_bot_are_none() {
+    let alone = problems(&[("TELEGRAM_BOT_TOKEN", "123:AA")]);
+    assert!(
+        alone.len() == 1 && alone[0].starts_with("ADMIN_TELEGRAM_IDS: it names"),
+        "{alone:?}"
+    );
+    let both = problems(&[
+        ("TELEGRAM_BOT_TOKEN", "hunter2"),
+        ("ADMIN_TELEGRAM_IDS", "me"),
+    ]);
+    assert!(
+        both.len() == 2 && !both.concat().contains("hunter2"),
+        "{both:?}"
+    );
+    let (settings, _) = read(&[("ADMIN_TELEGRAM_IDS", "11")]).unwrap();
+    assert!(settings.telegram.is_none() && settings.ping.is_none());
+    let ping = problems(&[("STACKWARDEN_PING_URL", "hc-ping.example/hunter2")]);
+    assert!(
+        ping[0].contains("https://") && !ping[0].contains("hunter2"),
+        "{ping:?}"
+    );
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{DockerEndpoint, LogFilter};
 use crate::domain::database::secret::Secret;
 use crate::domain::id::ProjectName;
 use crate::domain::label::value::ValueError;
-use crate::domain::unit::ByteCount;
+use crate::domain::unit::{ByteCount, parse_duration};
+use crate::domain::web::WebAddress;
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 const SHORTEST_TOKEN: usize = 16;
@@ -88,6 +90,51 @@ pub(super) fn parse_token(text: &str) -> Result<Secret<String>, ValueError> {
     Ok(Secret::new(text.to_owned()))
 }
 
+/// Never shows the token.
+pub(super) fn parse_bot_token(text: &str) -> Result<Secret<String>, ValueError> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let is_token = text.split_once(':').is_some_and(|(number, letters)| {
+        !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && !letters.is_empty()
+            && letters.bytes().all(is_part)
+    });
+    if is_token {
+        Ok(Secret::new(text.to_owned()))
+    } else {
+        Err(ValueError(
+            "it is no token of a bot; write it as @BotFather gave it, such as 123456789:AAF…"
+                .to_owned(),
+        ))
+    }
+}
+
+/// Never shows the address: its path may be a secret.
+pub(super) fn parse_web(text: &str) -> Result<WebAddress, ValueError> {
+    WebAddress::parse(text).map_err(|wrong| ValueError(format!("its value {wrong}")))
+}
+
+/// Never shows the key.
+pub(super) fn parse_key(text: &str) -> Result<Secret<String>, ValueError> {
+    let text = text.trim();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ValueError(
+            "it is no key of a bucket: it holds a blank or a letter that none has; copy it again"
+                .to_owned(),
+        ));
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+pub(super) fn parse_region(text: &str) -> Result<String, ValueError> {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    if text.chars().all(is_letter) {
+        Ok(text.to_owned())
+    } else {
+        Err(wrong(text, "is no region; write a name such as fr-par"))
+    }
+}
+
 pub(super) fn parse_folder(text: &str) -> Result<PathBuf, ValueError> {
     if text.starts_with('/') {
         Ok(PathBuf::from(text))
@@ -121,22 +168,25 @@ pub(super) fn parse_log(text: &str) -> Result<LogFilter, ValueError> {
     }
 }
 
+/// `0` is never.
+pub(super) fn parse_patience(text: &str) -> Result<Option<Duration>, ValueError> {
+    if text.trim() == "0" {
+        return Ok(None);
+    }
+    let patience = parse_duration(text)
+        .map_err(|error| ValueError(format!("{error}; or 0, so that no dump ever gives way")))?;
+    Ok(Some(patience).filter(|it| !it.is_zero()))
+}
+
+/// No size is too small for a reserve.
+pub(super) fn parse_reserve(text: &str) -> Result<ByteCount, ValueError> {
+    read_size(text)
+        .ok_or_else(|| wrong(text, "is no size; write a number and MB or GB, such as 5GB"))
+}
+
 pub(super) fn parse_size(text: &str) -> Result<ByteCount, ValueError> {
-    let lower = text.trim().to_lowercase();
-    let digits = lower.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = lower.strip_prefix(digits).unwrap_or_default();
-    let factor: Option<u64> = match unit.trim() {
-        "k" | "kb" | "kib" => Some(1 << 10),
-        "m" | "mb" | "mib" => Some(1 << 20),
-        "g" | "gb" | "gib" => Some(1 << 30),
-        _ => None,
-    };
-    let count: Option<u64> = digits.trim().parse().ok();
-    let bytes = factor
-        .zip(count)
-        .and_then(|(factor, count)| count.checked_mul(factor));
-    match bytes {
-        Some(bytes) if bytes >= SMALLEST_PROOF => Ok(ByteCount(bytes)),
+    match read_size(text) {
+        Some(bytes) if bytes.0 >= SMALLEST_PROOF => Ok(bytes),
         Some(_) => Err(wrong(
             text,
             "is too little for a server; write at least 64MB, such as 1GB",
@@ -146,4 +196,18 @@ pub(super) fn parse_size(text: &str) -> Result<ByteCount, ValueError> {
             "is no size; write a number and MB or GB, such as 1GB",
         )),
     }
+}
+
+fn read_size(text: &str) -> Option<ByteCount> {
+    let lower = text.trim().to_lowercase();
+    let digits = lower.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = lower.strip_prefix(digits).unwrap_or_default();
+    let factor: u64 = match unit.trim() {
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    let count: u64 = digits.trim().parse().ok()?;
+    count.checked_mul(factor).map(ByteCount)
 }

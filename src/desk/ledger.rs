@@ -1,29 +1,57 @@
 //! What a job's end changes: the journal, the counters, the board and one log line each.
 
+mod acceptance;
+mod copying;
+mod file;
+mod fsck;
+mod restore;
+mod retention;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::bucket;
 use super::runner::Books;
-use crate::board::{JobPicture, Picture, Reach};
-use crate::domain::backup::{Proof, Series, Standing};
+use crate::board::{Board, JobPicture, Picture, Reach};
+use crate::domain::backup::suspicion::Acceptance;
+use crate::domain::backup::{Manifest, Proof, Series, Standing};
 use crate::domain::failure::chain;
 use crate::domain::id::JobId;
-use crate::domain::job::{JobEvent, JobPart, JobReport, Outcome};
+use crate::domain::job::{JobEvent, JobKind, JobPart, JobReport, Outcome};
+use crate::domain::progress::Step;
 use crate::domain::unit::Timestamp;
 use crate::job::JobContext;
+use crate::job::accept::{AcceptError, AcceptPlan};
 use crate::job::backup::{BackupOutcome, BackupPlan, SeriesOutcome};
-use crate::job::verify::{VerifyError, VerifyPlan};
+use crate::job::copy::along::Copied;
+use crate::job::copy::{CopyError, CopyPlan};
+use crate::job::fsck::{Finding, RereadError, RereadPlan};
+use crate::job::restore::{RestoreOutcome, RestorePlan};
+use crate::job::verify::{FilePlan, FileVerdict, VerifyError, VerifyPlan};
 use crate::journal::Entry;
 use crate::observe::metrics::{BackupMeasurement, ProofMeasurement, Stage};
-use crate::store::disk::Listing;
+use crate::store::disk::{DiskStore, Listing};
 
 /// How a job's task ended.
 #[derive(Debug)]
 pub(super) enum Ended {
     Backup(BackupOutcome),
     Verify(Box<(VerifyPlan, Result<Proof, VerifyError>)>),
+    Accept(Box<(AcceptPlan, Result<Acceptance, AcceptError>)>),
+    File(Box<(FilePlan, Result<FileVerdict, VerifyError>)>),
+    Fsck(Option<Vec<Finding>>),
+    Reread(Box<(RereadPlan, Result<Proof, RereadError>)>),
+    Restore(Box<(RestorePlan, RestoreOutcome)>),
+    Copy(Box<(CopyPlan, Result<Proof, CopyError>)>),
+}
+
+impl Ended {
+    /// Whether the bucket may hold something else than before.
+    fn changes_bucket(&self) -> bool {
+        matches!(self, Self::Backup(_) | Self::Copy(_))
+    }
 }
 
 /// The one writer of the books.
@@ -48,24 +76,7 @@ impl Ledger {
 
     /// Reads the backup folder again; what it shows is the truth about backups.
     pub(super) async fn relist(&self) {
-        let store = self.context.store.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let free = store.probe()?;
-            store.list().map(|listing| (free, listing))
-        });
-        let outcome = match read.await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(chain(&error)),
-            Err(error) => Err(error.to_string()),
-        };
-        self.books.board.update(|picture| match outcome {
-            Ok((free, listing)) => {
-                picture.folder = Reach::Reached;
-                picture.disk_free = Some(free);
-                show(picture, listing);
-            }
-            Err(why) => picture.folder = Reach::Lost(why),
-        });
+        relist(&self.context.store, &self.books.board).await;
     }
 
     pub(super) fn job_asked(&self, job: JobPicture) {
@@ -75,6 +86,25 @@ impl Ledger {
 
     pub(super) fn job_began(&self, id: &JobId) {
         self.step(id, JobEvent::Began(self.now()));
+    }
+
+    /// Shows what a running job does; of a dump, how much the last one was.
+    pub(super) fn job_goes_on(&self, id: &JobId, kind: JobKind) {
+        let Some(mut doing) = self.context.progress.find(kind) else {
+            return;
+        };
+        if doing.step == Step::Dumping {
+            let picture = self.picture();
+            let mut known = picture.series.iter();
+            let state = known.find(|(series, _)| series.to_string() == doing.subject);
+            let newest = state.and_then(|(_, state)| state.backups.last());
+            doing.total = newest.map(|it| it.manifest.stored_size);
+        }
+        self.books.board.update(|picture| {
+            if let Some(job) = picture.jobs.iter_mut().find(|job| job.id == *id) {
+                job.doing = Some(doing);
+            }
+        });
     }
 
     pub(super) fn job_ended(&self, id: &JobId, report: JobReport) {
@@ -89,6 +119,7 @@ impl Ledger {
     fn step(&self, id: &JobId, event: JobEvent) {
         self.books.board.update(|picture| {
             let Some(job) = picture.jobs.iter_mut().find(|job| &job.id == id) else { return };
+            job.doing = None;
             match job.state.step(event) {
                 Ok(state) => job.state = state,
                 Err(event) => warn!(job.id = %id, ?event, "a job was told what it cannot do; please report this"),
@@ -116,17 +147,39 @@ impl Ledger {
                     .iter()
                     .map(|part| self.backup_ended(part))
                     .collect();
-                for removed in &outcome.removed {
-                    info!(series = %removed.series, backup.id = %removed.id, reason = %removed.reason, "backup removed");
-                }
+                self.pruned(outcome);
                 JobReport::of(parts)
             }
             Ended::Verify(ended) => {
                 let (plan, outcome) = ended.as_ref();
-                JobReport::of(vec![self.proof_ended(plan, outcome)])
+                JobReport::of(vec![self.proof_ended(plan, outcome.as_ref())])
+            }
+            Ended::File(ended) => {
+                let (plan, outcome) = ended.as_ref();
+                JobReport::of(self.file_ended(plan, outcome))
+            }
+            Ended::Fsck(findings) => JobReport::of(self.fsck_ended(findings.as_deref())),
+            Ended::Reread(ended) => {
+                let (plan, outcome) = ended.as_ref();
+                JobReport::of(vec![self.reread_ended(plan, outcome)])
+            }
+            Ended::Accept(ended) => {
+                let (plan, outcome) = ended.as_ref();
+                JobReport::of(vec![self.acceptance_ended(plan, outcome)])
+            }
+            Ended::Restore(ended) => {
+                let (plan, outcome) = ended.as_ref();
+                self.restore_ended(plan, outcome)
+            }
+            Ended::Copy(ended) => {
+                let (plan, outcome) = ended.as_ref();
+                JobReport::of(vec![self.copy_ended(plan, outcome)])
             }
         };
         self.relist().await;
+        if ended.changes_bucket() {
+            Box::pin(bucket::relist(&self.context, &self.books.board)).await;
+        }
         report
     }
 
@@ -141,7 +194,7 @@ impl Ledger {
             (Some(manifest), None) => {
                 let (size, took) = (manifest.stored_size, manifest.took.as_millis());
                 info!(series = %subject, backup.id = %manifest.id, size_bytes = size.0, took_ms = took, "backup published");
-                format!("{size} at level {}", manifest.level)
+                published(manifest, &part.copied)
             }
             (None, None) => part.outcome.as_str().to_owned(),
         };
@@ -157,6 +210,7 @@ impl Ledger {
             outcome: part.outcome,
             stages: measured(part),
         });
+        self.note_copied(part);
         let failed = part.outcome == Outcome::Failed;
         self.change_series(&part.series, |state| {
             state.last_error = part.error.clone().filter(|_| failed);
@@ -180,7 +234,22 @@ impl Ledger {
             .update(|picture| change(picture.series.entry(series.clone()).or_default()));
     }
 
-    fn proof_ended(&self, plan: &VerifyPlan, outcome: &Result<Proof, VerifyError>) -> JobPart {
+    fn file_ended(
+        &self,
+        plan: &FilePlan,
+        outcome: &Result<FileVerdict, VerifyError>,
+    ) -> Vec<JobPart> {
+        match outcome {
+            Ok(FileVerdict::Own(own)) => {
+                let (plan, proof) = own.as_ref();
+                vec![self.proof_ended(plan, Ok(proof))]
+            }
+            Ok(FileVerdict::Foreign(judgement)) => file::judged(plan, judgement),
+            Err(error) => vec![file::unjudged(plan, error)],
+        }
+    }
+
+    fn proof_ended(&self, plan: &VerifyPlan, outcome: Result<&Proof, &VerifyError>) -> JobPart {
         let subject = plan.database.to_string();
         let (outcome, detail, took) = match outcome {
             Ok(proof) => Self::judge_proof(plan, proof),
@@ -204,6 +273,8 @@ impl Ledger {
             let before = state.proof_attempt.map_or(0, |(_, failures)| failures);
             // Only a proof without an answer is tried again later.
             state.proof_attempt = took.is_none().then_some((now, before + 1));
+            let is_error = took.is_none() && outcome == Outcome::Failed;
+            state.proof_error = is_error.then(|| detail.clone());
         });
         self.journal(Entry::Proof {
             subject: subject.clone(),
@@ -231,11 +302,11 @@ impl Ledger {
         let (database, took_ms) = (&plan.database, proof.took.as_millis());
         if let (Some(level), true) = (proof.level, proof.is_good()) {
             info!(%database, backup.id = %plan.id, level = level.as_str(), took_ms, "backup proven");
-            return (
-                Outcome::Succeeded,
-                format!("proven at level {level}"),
-                Some(proof.took),
-            );
+            let detail = match &proof.reason {
+                None => format!("proven at level {level}"),
+                Some(reason) => format!("proven at level {level} and no further: {reason}"),
+            };
+            return (Outcome::Succeeded, detail, Some(proof.took));
         }
         let first = proof.differences.first().map_or_else(
             || {
@@ -262,17 +333,57 @@ impl Ledger {
     }
 }
 
+/// What became of a backup that stands, in one sentence.
+fn published(manifest: &Manifest, copied: &Copied) -> String {
+    let (size, level) = (manifest.stored_size, manifest.level);
+    let copy = match copied {
+        Copied::NotAsked => String::new(),
+        Copied::Done => ", on disk and in the bucket".to_owned(),
+        Copied::Missing(why) => format!(", on disk only: {why}"),
+    };
+    match &manifest.suspicion {
+        None => format!("{size} at level {level}{copy}"),
+        Some(suspicion) => {
+            let reasons = suspicion.reasons.join("; ");
+            format!("{size} at level {level}{copy}, but suspect: {reasons}")
+        }
+    }
+}
+
+/// Reads the backup folder and shows what is there.
+pub(super) async fn relist(store: &DiskStore, board: &Board) {
+    let store = store.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let free = store.probe()?;
+        store.list().map(|listing| (free, listing))
+    });
+    let outcome = match read.await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(error) => Err(error.to_string()),
+    };
+    board.update(|picture| match outcome {
+        Ok((free, listing)) => {
+            picture.folder = Reach::Reached;
+            picture.disk_free = Some(free);
+            show(picture, listing);
+        }
+        Err(why) => picture.folder = Reach::Lost(why),
+    });
+}
+
 /// What the stages of a backup took; a failed one has none.
 fn measured(part: &SeriesOutcome) -> Vec<(Stage, Duration)> {
     let stages = part.stages;
     match part.outcome {
-        Outcome::Succeeded => vec![
+        // Partial: it lacks its copy only.
+        Outcome::Succeeded | Outcome::Partial => vec![
             (Stage::Dump, stages.dump),
             (Stage::Archive, stages.archive),
             (Stage::Publish, stages.publish),
             (Stage::Total, stages.dump + stages.archive + stages.publish),
         ],
-        Outcome::Partial | Outcome::Failed | Outcome::Cancelled => Vec::new(),
+        Outcome::Failed | Outcome::Cancelled => Vec::new(),
     }
 }
 
@@ -293,4 +404,5 @@ fn show(picture: &mut Picture, listing: Listing) {
         state.backups = backups.into_iter().map(Arc::new).collect();
     }
     picture.folder_problems = listing.problems;
+    picture.unreadable = listing.unreadable;
 }

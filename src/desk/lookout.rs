@@ -170,7 +170,9 @@ impl Lookout {
                 .map(|service| usage(&self.context, service).boxed());
             usages.extend(join_all(asked.collect::<Vec<_>>()).await);
         }
+        let proof_room = self.context.find_proof_room();
         self.board.update(|picture| {
+            picture.proof_room = proof_room;
             for (name, usage) in usages {
                 if let Some(service) = picture.services.get_mut(&name) {
                     service.usage = usage;

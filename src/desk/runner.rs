@@ -1,25 +1,30 @@
-//! Runs jobs: one backup job and one proof at a time, in the order they were asked for.
+//! Runs jobs: one of each kind at a time, in the order they were asked for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ended, Ledger};
+use super::work::Work;
 use super::{Inbox, Request};
-use crate::board::{Board, JobPicture, Picture};
+use crate::board::{Board, JobPicture};
 use crate::domain::id::JobId;
 use crate::domain::job::{
     BackupScope, JobKind, JobPart, JobReport, JobRequest, JobState, Outcome, Submission,
 };
-use crate::job::backup::BackupPlan;
-use crate::job::{JobContext, Run, backup, job_id, verify};
+use crate::job::{JobContext, Run, job_id};
 use crate::journal::Journal;
 use crate::observe::metrics::Metrics;
 
 /// Jobs that may wait; more than this means that something asks in a loop.
 const WAITING_JOBS: usize = 256;
+
+/// How often what a running job does is shown.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Where the desk writes what happens.
 #[derive(Debug, Clone)]
@@ -71,8 +76,11 @@ impl Runner {
     /// Dropped, the running jobs are dropped with it; the next start tidies what they left.
     pub async fn run(mut self, soft: CancellationToken) {
         self.ledger.relist().await;
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = looks.tick(), if !self.running.is_empty() => self.show_progress(),
                 request = self.inbox.receiver.recv() => match request {
                     Some(request) => self.answer(request),
                     None => break,
@@ -83,6 +91,12 @@ impl Runner {
             self.begin_next(&soft);
         }
         self.close().await;
+    }
+
+    fn show_progress(&self) {
+        for (kind, job) in &self.running {
+            self.ledger.job_goes_on(&job.id, *kind);
+        }
     }
 
     async fn close(&mut self) {
@@ -120,6 +134,7 @@ impl Runner {
             subject: subject(&request),
             asked_at: self.context.clock.now(),
             state: JobState::Queued,
+            doing: None,
         });
         self.waiting.push_back(Job {
             id: id.clone(),
@@ -152,42 +167,22 @@ impl Runner {
             stop: soft.child_token(),
         };
         self.ledger.job_began(&job.id);
-        let context = Arc::clone(&self.context);
-        let picture = self.ledger.picture();
-        let handle = match &job.request {
-            JobRequest::Backup { scope, reason } => match plan_backup(&picture, scope) {
-                Ok(plan) => {
-                    let reason = *reason;
-                    self.ledger.attempts(&plan);
-                    self.tasks.spawn(async move {
-                        Ended::Backup(backup::run(&context, &run, &plan, reason).await)
-                    })
-                }
-                Err(why) => {
-                    let part = failed_part(subject(&job.request), why);
-                    return self.ledger.job_ended(&job.id, JobReport::of(vec![part]));
-                }
-            },
-            JobRequest::Verify {
-                database,
-                id,
-                level,
-            } => {
-                let plan = verify::VerifyPlan {
-                    database: database.clone(),
-                    id: id.clone(),
-                    level: *level,
-                    server: picture
-                        .servers
-                        .get(&database.service)
-                        .map(|it| it.target.clone()),
-                };
-                self.tasks.spawn(async move {
-                    let outcome = verify::run(&context, &run, &plan).await;
-                    Ended::Verify(Box::new((plan, outcome)))
-                })
+        // What the last job of its kind did is not what this one does.
+        self.context.progress.end(job.request.kind());
+        let work = match Work::plan(&self.ledger.picture(), &job.request) {
+            Ok(work) => work,
+            Err(why) => {
+                let part = failed_part(subject(&job.request), why);
+                return self.ledger.job_ended(&job.id, JobReport::of(vec![part]));
             }
         };
+        if let Work::Backup(plan, _reason) = &work {
+            self.ledger.attempts(plan);
+        }
+        let context = Arc::clone(&self.context);
+        let handle = self
+            .tasks
+            .spawn(async move { work.run(&context, &run).await });
         let kind = job.request.kind();
         self.task_kinds.insert(handle.id(), kind);
         self.running.insert(kind, job);
@@ -234,11 +229,26 @@ fn covers(known: &JobRequest, asked: &JobRequest) -> bool {
                 (BackupScope::Databases(_), BackupScope::Stack) => false,
             }
         }
-        (JobRequest::Verify { id: known, .. }, JobRequest::Verify { id: asked, .. }) => {
+        (JobRequest::Verify { id: known, .. }, JobRequest::Verify { id: asked, .. })
+        | (JobRequest::Accept { id: known, .. }, JobRequest::Accept { id: asked, .. }) => {
             known == asked
         }
-        (JobRequest::Backup { .. }, JobRequest::Verify { .. })
-        | (JobRequest::Verify { .. }, JobRequest::Backup { .. }) => false,
+        (JobRequest::Copy { .. }, JobRequest::Copy { .. })
+        | (JobRequest::VerifyFile { .. }, JobRequest::VerifyFile { .. })
+        | (JobRequest::Restore(_), JobRequest::Restore(_))
+        | (JobRequest::Reread { .. }, JobRequest::Reread { .. }) => known == asked,
+        (JobRequest::Fsck, JobRequest::Fsck | JobRequest::Reread { .. }) => true,
+        (
+            JobRequest::Backup { .. }
+            | JobRequest::Verify { .. }
+            | JobRequest::VerifyFile { .. }
+            | JobRequest::Copy { .. }
+            | JobRequest::Fsck
+            | JobRequest::Reread { .. }
+            | JobRequest::Accept { .. }
+            | JobRequest::Restore(_),
+            _,
+        ) => false,
     }
 }
 
@@ -255,34 +265,14 @@ fn subject(request: &JobRequest) -> String {
             let names: Vec<String> = databases.iter().map(ToString::to_string).collect();
             names.join(", ")
         }
-        JobRequest::Verify { database, id, .. } => format!("{database} {id}"),
+        JobRequest::Verify { database, id, .. } | JobRequest::Accept { database, id } => {
+            format!("{database} {id}")
+        }
+        JobRequest::Copy { series, id } | JobRequest::Reread { series, id } => {
+            format!("{series} {id}")
+        }
+        JobRequest::Fsck => "everything that is stored".to_owned(),
+        JobRequest::VerifyFile { file, .. } => file.display().to_string(),
+        JobRequest::Restore(order) => order.subject(),
     }
-}
-
-/// Chooses the servers of a scope from what the board shows.
-fn plan_backup(picture: &Picture, scope: &BackupScope) -> Result<BackupPlan, String> {
-    let enabled = picture
-        .servers
-        .values()
-        .filter(|server| server.policy.enabled);
-    let servers: Vec<_> = enabled
-        .filter(|server| match scope {
-            BackupScope::Stack => true,
-            BackupScope::Databases(wanted) => wanted.iter().any(|it| it.service == server.service),
-        })
-        .map(|server| {
-            let known = server
-                .databases
-                .iter()
-                .map(|it| it.database.clone())
-                .collect();
-            backup::ServerPlan::new(server.target.clone(), &server.policy, known, scope)
-        })
-        .collect();
-    if servers.is_empty() {
-        let why = "no Postgres service of this project is known; if its image is a fork of postgres, \
-                   label the service stackwarden.backup: \"true\"";
-        return Err(why.to_owned());
-    }
-    Ok(BackupPlan { servers })
 }

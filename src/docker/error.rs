@@ -136,12 +136,6 @@ pub enum DockerError {
         /// The bound.
         limit: usize,
     },
-    /// A program's output is not UTF-8.
-    #[error("the output of {program} is not UTF-8")]
-    ExecOutputNotText {
-        /// First word of the command.
-        program: String,
-    },
     /// A container did not exit in time.
     #[error("container {container} still runs after {after:?}")]
     StillRunning {

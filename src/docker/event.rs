@@ -24,14 +24,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_millis(300);
 /// A silent connection may be a dead one: subscribe anew.
 const LONGEST_SILENCE: Duration = Duration::from_mins(10);
-/// Everything but the execs, which health checks produce by the thousand.
-const ACTIONS: [&str; 13] = [
+/// Everything but the execs, which health checks produce by the thousand, and `kill`, which says that a signal
+/// was sent: what came of it is told by `die`.
+const ACTIONS: [&str; 12] = [
     "create",
     "start",
     "restart",
     "die",
     "stop",
-    "kill",
     "oom",
     "destroy",
     "rename",

@@ -4,6 +4,7 @@
 //! end of the output proves nothing, only [`Docker::exec_end`] tells how a program ended.
 
 mod lifeline;
+pub(super) mod line;
 pub(super) mod output;
 
 use std::fmt;
@@ -16,9 +17,10 @@ use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
-use self::output::ExecOutput;
+use self::output::{ExecOutput, Frames};
 use super::{Docker, DockerError, LONG, SHORT};
 use crate::domain::id::ContainerId;
+use crate::domain::raw_text;
 
 /// The read buffer of an exec's output: the engine sends frames of up to 32 KiB.
 const READ_BUFFER: usize = 128 * 1024;
@@ -146,7 +148,7 @@ impl ExecEnd {
 pub struct ExecResult {
     /// Its exit code.
     pub code: i64,
-    /// Its whole standard output.
+    /// Its whole standard output, as [`raw_text::read`] reads it: it may be in any encoding.
     pub stdout: String,
     /// Head and tail of its standard error.
     pub stderr: String,
@@ -184,6 +186,15 @@ impl Docker {
         container: &ContainerId,
         request: ExecRequest,
     ) -> Result<Exec, DockerError> {
+        let started = self.start_exec(container, request).await?;
+        Ok(started.into_exec(container.clone()))
+    }
+
+    async fn start_exec(
+        &self,
+        container: &ContainerId,
+        request: ExecRequest,
+    ) -> Result<Started, DockerError> {
         let program = request.program();
         let attached = request.stdin == StdinMode::Attached;
         let environment = request.env.iter();
@@ -213,10 +224,11 @@ impl Docker {
         let operation = "start a program in a container";
         let call = client.start_exec(&created.id, Some(start));
         match self.bounded(operation, LONG, call).await? {
-            StartExecResults::Attached { output, input } => Ok(Exec {
+            StartExecResults::Attached { output, input } => Ok(Started {
                 id: ExecId(created.id),
                 stdin: attached.then_some(ExecStdin { sink: input }),
-                output: ExecOutput::new(output, container.clone(), program),
+                frames: output,
+                program,
             }),
             StartExecResults::Detached => Err(DockerError::Unreadable { operation }),
         }
@@ -242,7 +254,7 @@ impl Docker {
     /// Runs a short program to its end and keeps what it printed (standard output up to 64 MiB).
     ///
     /// # Errors
-    /// When it could not be started, was cut off, printed too much or no UTF-8, or did not end in time. A non-zero
+    /// When it could not be started, was cut off, printed too much, or did not end in time. A non-zero
     /// exit code is a result.
     ///
     /// # Cancellation
@@ -272,13 +284,9 @@ impl Docker {
                     container: container.clone(),
                 });
             }
-            let stdout =
-                String::from_utf8(stdout).map_err(|_not_text| DockerError::ExecOutputNotText {
-                    program: program.clone(),
-                })?;
             Ok(ExecResult {
                 code: end.code,
-                stdout,
+                stdout: raw_text::read(stdout),
                 stderr,
             })
         };
@@ -302,6 +310,24 @@ impl Docker {
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_POLL);
+        }
+    }
+}
+
+/// A program that was started, and what the engine sends of it.
+struct Started {
+    id: ExecId,
+    stdin: Option<ExecStdin>,
+    frames: Frames,
+    program: String,
+}
+
+impl Started {
+    fn into_exec(self, container: ContainerId) -> Exec {
+        Exec {
+            id: self.id,
+            stdin: self.stdin,
+            output: ExecOutput::new(self.frames, container, self.program),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::error::found;
 use super::{Docker, DockerError, SHORT};
 use crate::domain::fleet::{
     Container, ContainerState, Dependency, DependencyCondition, DockerHealth, Environment, Fleet,
-    Lifetime, NetworkAttachment,
+    Following, Lifetime, NetworkAttachment,
 };
 use crate::domain::id::{ContainerId, ImageId, ProjectName, ServiceName};
 
@@ -229,6 +229,10 @@ fn dependencies_from(label: &str) -> Vec<Dependency> {
             Some(Dependency {
                 service: ServiceName::new(service),
                 condition,
+                following: match parts.next() {
+                    Some("true") => Following::Restarts,
+                    _ => Following::Stays,
+                },
             })
         })
         .collect()
@@ -243,20 +247,18 @@ mod tests {
         let read = dependencies_from(
             "postgres:service_healthy:false,gate:service_completed_successfully:true,redis:service_started:false, ,old",
         );
-        let shown: Vec<(String, DependencyCondition)> = read
-            .into_iter()
-            .map(|one| (one.service.to_string(), one.condition))
-            .collect();
         let expected = [
-            ("postgres", DependencyCondition::Healthy),
-            ("gate", DependencyCondition::Completed),
-            ("redis", DependencyCondition::Started),
-            ("old", DependencyCondition::Started),
+            ("postgres", DependencyCondition::Healthy, Following::Stays),
+            ("gate", DependencyCondition::Completed, Following::Restarts),
+            ("redis", DependencyCondition::Started, Following::Stays),
+            ("old", DependencyCondition::Started, Following::Stays),
         ];
-        assert_eq!(
-            shown,
-            expected.map(|(name, condition)| (name.to_owned(), condition))
-        );
+        let expected = expected.map(|(service, condition, following)| Dependency {
+            service: ServiceName::new(service),
+            condition,
+            following,
+        });
+        assert_eq!(read, expected);
         assert_eq!(dependencies_from(""), []);
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bollard::models::{ContainerStatsResponse, ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
-    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    StatsOptionsBuilder,
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RestartContainerOptions,
+    StartContainerOptions, StatsOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use tokio::time::{sleep, timeout};
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::error::found;
 use super::fleet::state_from;
 use super::own::mount_points;
-use super::{Docker, DockerError, LONG, MountPoint, SHORT};
+use super::{Docker, DockerError, LIBRARY_TIMEOUT, LONG, MountPoint, SHORT};
 use crate::domain::fleet::ContainerState;
 use crate::domain::id::{ContainerId, ImageId};
 use crate::domain::unit::ByteCount;
@@ -85,6 +85,17 @@ impl Docker {
         let client = self.client()?;
         let call = client.start_container(id.as_str(), None::<StartContainerOptions>);
         self.bounded("start a container", LONG, call).await
+    }
+
+    /// Restarts a container as `docker restart` does, with the time to stop that it was given.
+    ///
+    /// # Errors
+    /// When it is gone, the runtime refuses it, or it does not stop within two minutes.
+    pub async fn restart(&self, id: &ContainerId) -> Result<(), DockerError> {
+        let client = self.client()?;
+        let call = client.restart_container(id.as_str(), None::<RestartContainerOptions>);
+        self.bounded("restart a container", LIBRARY_TIMEOUT, call)
+            .await
     }
 
     /// Kills a container at once; one that is gone or does not run is fine.
@@ -168,7 +179,11 @@ impl Docker {
         timeout(deadline, work).await.unwrap_or(Err(late))
     }
 
-    async fn find_exit(&self, id: &ContainerId) -> Result<Option<Exit>, DockerError> {
+    /// How a container ended, when it has; asks once, within the engine's own time.
+    ///
+    /// # Errors
+    /// [`DockerError::Vanished`] when it is gone; when the engine does not answer.
+    pub async fn find_exit(&self, id: &ContainerId) -> Result<Option<Exit>, DockerError> {
         let vanished = || DockerError::Vanished {
             container: id.clone(),
         };

@@ -64,6 +64,18 @@ impl OwnContainer {
     }
 }
 
+impl OwnContainer {
+    /// The path inside our container of a path of the host that a mount of ours holds.
+    pub fn own_path(&self, host: &Path) -> Option<PathBuf> {
+        let mounts = self.mounts.iter();
+        let mount = mounts
+            .filter(|mount| !mount.source.as_os_str().is_empty() && host.starts_with(&mount.source))
+            .max_by_key(|mount| mount.source.components().count())?;
+        let rest = host.strip_prefix(&mount.source).ok()?;
+        Some(mount.target.join(rest))
+    }
+}
+
 impl Docker {
     /// Finds the container this process runs in; `None` outside a container or when the engine is another host's.
     ///
@@ -266,5 +278,11 @@ mod tests {
         assert_eq!(host("/backups2/x"), None);
         assert_eq!(host("/backups/../etc/passwd"), None);
         assert_eq!(host("backups/x"), None);
+        let back = |path: &str| own.own_path(Path::new(path));
+        assert_eq!(
+            back("/srv/app/backups/a.dump"),
+            Some(PathBuf::from("/backups/a.dump"))
+        );
+        assert_eq!(back("/srv/app/other"), None);
     }
 }

@@ -156,6 +156,30 @@ pub fn compare_tables(expected: &[TableFacts], found: &[TableFacts]) -> TableCom
     outcome
 }
 
+/// Names the extensions that came back in another version: a restore takes the one its image brings. `name version`, each.
+///
+/// One that is missing is a difference of the schema.
+pub fn compare_extensions(expected: &[String], found: &[String]) -> Vec<ObjectComparison> {
+    let parts = |text: &str| {
+        let (name, version) = text.split_once(' ').unwrap_or((text, ""));
+        (name.to_owned(), version.to_owned())
+    };
+    let restored: BTreeMap<String, String> = found.iter().map(|it| parts(it)).collect();
+    let other = expected.iter().filter_map(|it| {
+        let (name, version) = parts(it);
+        let found = restored.get(&name).filter(|found| **found != version)?;
+        Some(ObjectComparison {
+            kind: ObjectKind::Schema("EXTENSION".to_owned()),
+            why: Some(format!(
+                "the database has {version}, a restore brings its image's {found}"
+            )),
+            name,
+            compared: Compared::Definition,
+        })
+    });
+    other.collect()
+}
+
 fn difference(name: &str, what: impl Into<String>) -> Difference {
     Difference {
         kind: ObjectKind::Table,
@@ -278,6 +302,16 @@ mod tests {
                 .unwrap()
                 .contains("timescaledb")
         );
+    }
+
+    #[test]
+    fn an_extension_of_another_version_is_named() {
+        let all = |versions: [&str; 2]| versions.map(str::to_owned);
+        let expected = all(["plpgsql 1.0", "postgis 3.4.2"]);
+        let named = compare_extensions(&expected, &all(["plpgsql 1.0", "postgis 3.5.0"]));
+        assert_eq!(named.len(), 1);
+        assert_eq!(named[0].name, "postgis");
+        assert!(named[0].why.as_deref().unwrap().contains("3.5.0"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod roles;
 use std::collections::BTreeMap;
 
 use super::comparison::{Difference, ObjectKind};
+use super::raw_text;
 use entry::{Entry, EntryKey};
 pub use roles::compare_roles;
 
@@ -33,6 +34,29 @@ impl SchemaText {
             entry.settle();
         }
         Self { entries }
+    }
+
+    /// Forgets the tablespaces, for a copy that was restored without them.
+    pub fn forget_tablespaces(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.tablespace = None;
+        }
+    }
+
+    /// Forgets what a database is from outside, for a copy that has it from elsewhere, or not yet: owner, settings,
+    /// grants and comment. Encoding and locale stay.
+    pub fn forget_outside(&mut self) {
+        self.entries.retain(|key, _| !key.is_outside());
+        let databases = self.entries.iter_mut();
+        for (_, entry) in databases.filter(|(key, _)| key.kind == "DATABASE") {
+            entry.forget_all_but("CREATE");
+        }
+    }
+
+    /// Forgets the subscriptions, for a copy beside the database that has them.
+    pub fn forget_subscriptions(&mut self) {
+        self.entries
+            .retain(|key, _| key.kind != "SUBSCRIPTION" && !key.name.starts_with("SUBSCRIPTION "));
     }
 
     /// Whether no entry was found, so that there is nothing to compare: not even a database.
@@ -73,7 +97,7 @@ pub fn compare(expected: &SchemaText, found: &SchemaText) -> Vec<Difference> {
         });
     let other = expected.entries.iter().filter_map(|(key, entry)| {
         let counterpart = found.entries.get(key)?;
-        (entry.normal != counterpart.normal)
+        (!entry.reads_like(counterpart, key))
             .then(|| difference(key, entry.describe_difference(counterpart, key)))
     });
     let mut differences: Vec<Difference> = missing.chain(extra).chain(other).collect();
@@ -84,7 +108,7 @@ pub fn compare(expected: &SchemaText, found: &SchemaText) -> Vec<Difference> {
 fn difference(key: &EntryKey, what: String) -> Difference {
     Difference {
         kind: ObjectKind::Schema(key.kind.clone()),
-        name: key.full_name(),
+        name: raw_text::shown(&key.full_name()),
         what,
     }
 }

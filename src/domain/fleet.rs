@@ -61,6 +61,17 @@ pub struct Dependency {
     pub service: ServiceName,
     /// What it has to reach.
     pub condition: DependencyCondition,
+    /// Whether a restart of that service is to restart this one.
+    pub following: Following,
+}
+
+/// `restart` of Compose's `depends_on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Following {
+    /// `restart: true`
+    Restarts,
+    /// It goes on as it is.
+    Stays,
 }
 
 /// One container of the project (one-off `run` containers are not listed).

@@ -1,10 +1,12 @@
 //! Jobs: who asked for what, and how it ended.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::backup::{Level, Reason};
-use super::id::{BackupId, DatabaseRef, JobId};
+use super::backup::{Level, Reason, Series};
+use super::id::{BackupId, DatabaseRef, JobId, ServiceName};
+use super::restore::RestoreOrder;
 use super::unit::Timestamp;
 
 /// The kinds of jobs; a bounded label value.
@@ -14,17 +16,36 @@ pub enum JobKind {
     Backup,
     /// Restore into a throw-away server and compare.
     Verify,
+    /// Write down that a suspect backup is as it should be.
+    Accept,
+    /// Read what is stored again.
+    Fsck,
+    /// Restore into the live server, or exchange what was restored.
+    Restore,
+    /// Copy a backup into the bucket and read it back.
+    Copy,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Backup, Self::Verify];
+    pub const ALL: [Self; 6] = [
+        Self::Backup,
+        Self::Verify,
+        Self::Accept,
+        Self::Fsck,
+        Self::Restore,
+        Self::Copy,
+    ];
 
     /// The word in logs, metrics and HTTP.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backup => "backup",
             Self::Verify => "verify",
+            Self::Accept => "accept",
+            Self::Fsck => "fsck",
+            Self::Restore => "restore",
+            Self::Copy => "copy",
         }
     }
 }
@@ -57,6 +78,40 @@ pub enum JobRequest {
         /// How far.
         level: Level,
     },
+    /// Accept one suspect backup.
+    Accept {
+        /// Which database's backup.
+        database: DatabaseRef,
+        /// Which backup.
+        id: BackupId,
+    },
+    /// Read everything that is stored again, and name what is not as it was written.
+    Fsck,
+    /// Read one backup again.
+    Reread {
+        /// Its series; roles are read too.
+        series: Series,
+        /// Which backup.
+        id: BackupId,
+    },
+    /// Copy one backup into the bucket, unless it is there, and read it back.
+    Copy {
+        /// Its series: a database's, or that of the roles.
+        series: Series,
+        /// Which backup.
+        id: BackupId,
+    },
+    /// Judge a file, whoever made it.
+    VerifyFile {
+        /// As somebody named it.
+        file: PathBuf,
+        /// Whose server the scratch is to be like; the only one otherwise.
+        service: Option<ServiceName>,
+        /// How far.
+        level: Level,
+    },
+    /// Restore into the live server, or exchange what was restored.
+    Restore(RestoreOrder),
 }
 
 impl JobRequest {
@@ -64,7 +119,11 @@ impl JobRequest {
     pub fn kind(&self) -> JobKind {
         match self {
             Self::Backup { .. } => JobKind::Backup,
-            Self::Verify { .. } => JobKind::Verify,
+            Self::Verify { .. } | Self::VerifyFile { .. } => JobKind::Verify,
+            Self::Accept { .. } => JobKind::Accept,
+            Self::Fsck | Self::Reread { .. } => JobKind::Fsck,
+            Self::Restore(_) => JobKind::Restore,
+            Self::Copy { .. } => JobKind::Copy,
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum Role {
 pub struct StackDefaults {
     /// When.
     pub schedule: Schedule,
+    /// When the newest backups are proven again.
+    pub drill: Schedule,
     /// How long.
     pub keep: KeepPolicy,
     /// How far each backup is proven.

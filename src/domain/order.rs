@@ -232,6 +232,7 @@ mod tests {
         let dependency = |text: &&str| Dependency {
             service: name(text),
             condition: DependencyCondition::Healthy,
+            following: crate::domain::fleet::Following::Stays,
         };
         let container = |(service, depends_on): &(&str, &[&str])| Container {
             id: ContainerId::new(*service),

@@ -46,6 +46,8 @@ pub struct BackupPolicy {
     pub keep: KeepPolicy,
     /// `.backup.verify`: the level the sidecar proves every backup at.
     pub verify: Level,
+    /// `.backup.drill`: when the newest backup is proven again.
+    pub drill: Schedule,
 }
 
 /// A command as an argument vector; never empty.

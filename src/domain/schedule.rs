@@ -197,6 +197,15 @@ impl Schedule {
         Self::parse(&format!("{minute} 2 * * *"), zone)
     }
 
+    /// Every Sunday at 04:00 plus 0 to 29 minutes that depend on the project's name only: one proof runs per host.
+    ///
+    /// # Errors
+    /// None in practice; the type is [`Schedule::parse`]'s.
+    pub fn weekly(project: &ProjectName, zone: Zone) -> Result<Self, ScheduleError> {
+        let minute = fnv1a(project.as_str()) % 30;
+        Self::parse(&format!("{minute} 4 * * 0"), zone)
+    }
+
     /// The first slot after an instant; `None` beyond any calendar.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         if !YEARS.contains(&after.year()) {

@@ -27,6 +27,7 @@ use crate::domain::id::{
     BackupId, ContainerId, DatabaseName, DatabaseRef, ImageId, JobId, ProjectName, ServiceName,
 };
 use crate::domain::job::{JobKind, JobState};
+use crate::domain::objective::Objectives;
 use crate::domain::policy::{
     BackupPolicy, DatabaseSelection, HealthPolicy, Importance, KeepPolicy, ProbeTarget,
 };
@@ -34,7 +35,7 @@ use crate::domain::roster::ServerTarget;
 use crate::domain::schedule::{Schedule, Zone};
 use crate::domain::unit::{ByteCount, Timestamp};
 use crate::lifecycle::Lifecycle;
-use crate::observe::metrics::{Metrics, Objectives};
+use crate::observe::metrics::Metrics;
 
 pub(super) const TOKEN: &str = "0123456789abcdef";
 pub(super) const NOW: i64 = 1_769_000_000;
@@ -79,6 +80,7 @@ pub(super) fn backup(content: Content, second: i64, digit: u8) -> Backup {
     let hash = Sha256Hex("ab".repeat(32));
     Backup {
         proofs: Vec::new(),
+        acceptance: None,
         manifest: Manifest {
             id: BackupId::build(at(second), [0, digit]),
             series: series(content),
@@ -105,6 +107,8 @@ pub(super) fn backup(content: Content, second: i64, digit: u8) -> Backup {
             revision: None,
             schema_fingerprint: None,
             counted: Counted::Summary { tables: 3 },
+            extent: None,
+            suspicion: None,
             globals: None,
             level: Level::Archive,
             restore_line: "pg_restore …".into(),
@@ -122,6 +126,7 @@ pub(super) fn proven(mut backup: Backup, second: i64, level: Level) -> Backup {
         writer_version: "0.1.0".into(),
         level: Some(level),
         reason: None,
+        awaits_room: None,
         compared: Vec::new(),
         differences: Vec::new(),
     });
@@ -183,6 +188,7 @@ fn server() -> ServerPicture {
                 yearly: 0,
             },
             verify: Level::Content,
+            drill: Schedule::parse("0 4 * * 0", Zone::UTC).unwrap(),
         },
         next_run: Some(at(NOW + 3_600)),
         reach: Reach::Reached,
@@ -230,6 +236,7 @@ pub(super) fn well() -> Board {
             before: None,
             after: Some("a1".into()),
             took: Duration::from_millis(1_500),
+            error: None,
             pending: Pending::Nothing,
             runs: MigrationRuns {
                 succeeded: 2,
@@ -246,6 +253,7 @@ pub(super) fn well() -> Board {
             subject: "postgres/app".into(),
             asked_at: at(NOW - 9),
             state: JobState::Running { since: at(NOW - 8) },
+            doing: None,
         });
     });
     board

@@ -5,6 +5,7 @@ mod metrics;
 mod order;
 mod page;
 mod read;
+mod restore;
 
 use std::sync::Arc;
 
@@ -95,7 +96,12 @@ fn guarded_paths() -> Router<Arc<Shared>> {
         .route("/stack", get(read::stack))
         .route("/databases", get(read::databases))
         .route("/backups", get(read::backups).post(order::backup))
+        .route("/backups/plan", get(read::plan))
+        .route("/backups/fsck", post(order::fsck))
         .route("/backups/{id}/verify", post(order::verify))
+        .route("/backups/{id}/accept", post(order::accept))
+        .route("/files/verify", post(order::verify_file))
+        .route("/restores", post(restore::restore))
         .route("/jobs", get(read::jobs))
         .route("/jobs/{id}", get(read::job))
         .route("/migrations", get(read::migrations))

@@ -14,6 +14,7 @@ use super::fixture::{self, House, NOW, app, ask, at};
 use super::*;
 use crate::board::Reach;
 use crate::domain::backup::Level;
+use crate::domain::backup::suspicion::Suspicion;
 use crate::domain::fleet::ContainerState;
 use crate::domain::id::ServiceName;
 use crate::lifecycle::Lifecycle;
@@ -221,6 +222,48 @@ async fn a_verification_finds_the_database_of_its_backup() {
     verify("latest").await.problem(400);
     let roles = fixture::backup(crate::domain::backup::Content::Globals, NOW - 7_200, 9);
     verify(&roles.manifest.id.to_string()).await.problem(409);
+}
+
+#[tokio::test]
+async fn a_suspect_backup_warns_by_name_and_can_be_accepted() {
+    let board = fixture::well();
+    let mut backup = fixture::backup(app(), NOW - 60, 3);
+    backup.manifest.suspicion = Some(Suspicion {
+        predecessor: backup.manifest.id.clone(),
+        reasons: vec!["it holds no table, 3 before".into()],
+    });
+    let backup = fixture::proven(backup, NOW - 30, Level::Content);
+    let id = backup.manifest.id.to_string();
+    board.update(|picture| {
+        let state = picture.series.entry(fixture::series(app()));
+        state.or_default().backups.push(Arc::new(backup));
+    });
+    let house = House::open(board).await;
+    let health = house.get("/health").await;
+    assert_eq!(
+        (health.status, &health.json()["status"]),
+        (200, &"warn".into())
+    );
+    assert_eq!(health.json()["checks"]["backups"][0]["warn"], 1);
+    let stack = house.order("GET /v1/stack", "").await.json();
+    let concern = stack["concerns"][0].as_str().unwrap();
+    assert!(
+        concern.contains("postgres/app is suspect: it holds no table, 3 before")
+            && concern.ends_with(&format!("--accept {id}")),
+        "{concern}"
+    );
+    let databases = stack["databases"].as_array().unwrap();
+    let app = databases.iter().find(|it| it["database"] == "app").unwrap();
+    assert_eq!(app["newest_verified"]["id"], id);
+    assert_ne!(app["latest"]["id"], id);
+    let accept = async |id: &str| {
+        let line = format!("POST /v1/backups/{id}/accept?database=postgres/app");
+        house.order(&line, "").await
+    };
+    // The desk of the fixture is closed: it was asked.
+    accept(&id).await.problem(503);
+    accept("20260121T020000Z-ffff").await.problem(404);
+    accept("latest").await.problem(400);
 }
 
 #[tokio::test]

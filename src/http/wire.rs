@@ -4,11 +4,13 @@
 //! UTC, sizes bytes, durations seconds; words are those of the domain's `as_str`.
 
 mod build;
+mod plan;
 
 use serde::{Deserialize, Serialize};
 
 pub(super) use build::configuration_problems;
 pub use build::{backups, checks, databases, health, job, jobs, migrations, stack};
+pub use plan::{PlanWire, PlannedWire, plan};
 
 /// `GET /v1/stack`, and what `status` and the page show.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +82,28 @@ pub struct DatabaseWire {
     pub age_seconds: Option<u64>,
     /// The newest backup that was restored and found equal.
     pub newest_verified: Option<VerifiedWire>,
+    /// What `latest` means: the newest of these that is not suspect.
+    pub latest: Option<VerifiedWire>,
+    /// How its copies stand in the bucket; none where there is no bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<CopiesWire>,
+}
+
+/// A database's backups in the bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CopiesWire {
+    /// How many complete ones there are.
+    pub kept: usize,
+    /// How many of those on disk are not there.
+    pub missing: usize,
+    /// The newest one's snapshot.
+    pub newest: Option<String>,
+    /// How far the newest one is proven there; none when it was refuted.
+    pub level: Option<String>,
+    /// `unproven`, `proven` or `refuted`.
+    pub standing: Option<String>,
+    /// Why the last copy failed, when it did.
+    pub error: Option<String>,
 }
 
 /// A backup that was restored and found equal.
@@ -133,8 +157,31 @@ pub struct BackupWire {
     pub seconds: f64,
     /// The line that restores it with stock tools.
     pub restore_line: String,
-    /// Its newest proof.
+    /// Why it does not look like its predecessor, one fragment each; empty once it is accepted.
+    #[serde(default)]
+    pub suspect: Vec<String>,
+    /// When somebody accepted that.
+    #[serde(default)]
+    pub accepted_at: Option<String>,
+    /// Its newest proof; what refuted it, while it is refuted.
     pub proof: Option<ProofWire>,
+    /// When its bytes were last read and found to be those that were written.
+    #[serde(default)]
+    pub read_at: Option<String>,
+    /// Where it is, as far as it is known: `disk`, `s3`.
+    #[serde(default)]
+    pub destinations: Vec<CopyWire>,
+}
+
+/// A backup in one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyWire {
+    /// `disk` or `s3`.
+    pub destination: String,
+    /// How far it is proven there; none when it was refuted.
+    pub level: Option<String>,
+    /// `unproven`, `proven` or `refuted`.
+    pub standing: String,
 }
 
 /// What a verification found.
@@ -168,7 +215,7 @@ pub struct JobsWire {
 pub struct JobWire {
     /// Its id.
     pub id: String,
-    /// `backup` or `verify`.
+    /// `backup`, `verify`, `accept`, `fsck`, `restore` or `copy`.
     pub kind: String,
     /// What it is about.
     pub subject: String,
@@ -184,6 +231,22 @@ pub struct JobWire {
     pub seconds: Option<f64>,
     /// What became of each database, once it ended.
     pub parts: Vec<PartWire>,
+    /// What it is doing, while it runs; a second old at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<DoingWire>,
+}
+
+/// What a running job is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoingWire {
+    /// `service/database`, or a file.
+    pub subject: String,
+    /// In words, such as `dumping`.
+    pub step: String,
+    /// Bytes so far, where they are known.
+    pub bytes: Option<u64>,
+    /// Of about so many.
+    pub of_bytes: Option<u64>,
 }
 
 /// One database's part of a job.
@@ -241,6 +304,40 @@ pub struct BackupOrderWire {
     /// `service/database` each; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub databases: Option<Vec<String>>,
+}
+
+/// The body of `POST /v1/files/verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileOrderWire {
+    /// Below the backup folder, or as stackwarden's container or the host names it.
+    pub file: String,
+    /// Whose server the scratch is to be like, as `service/database` or `service`; the only one otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// How far; as far as possible otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+}
+
+/// The body of `POST /v1/restores`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreOrderWire {
+    /// `into`, `swap`, `undo` or `drop`.
+    pub mode: String,
+    /// What `into` and `swap` restore: a backup's id, `latest`, or for `into` a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
+    /// The new database of `into`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `service/database`, where there are several; for a file, on whose server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// `latest` as it was at this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 /// The answer to an order; `Location` names the job too.
@@ -305,8 +402,25 @@ pub struct HealthChecksWire {
     pub docker: [CheckWire; 1],
     /// Whether the backup folder can be used.
     pub folder: [CheckWire; 1],
+    /// Whether the bucket can be used and lacks nothing; nothing is counted where there is none.
+    #[serde(default = "CheckWire::nothing")]
+    pub s3: [CheckWire; 1],
     /// Whether labels and variables are right.
     pub configuration: [CheckWire; 1],
+    /// Whether the channels that tell people take messages.
+    pub notifications: [CheckWire; 1],
+}
+
+impl CheckWire {
+    /// The part of a sidecar that knows nothing of it.
+    fn nothing() -> [Self; 1] {
+        [Self {
+            status: "pass".to_owned(),
+            pass: 0,
+            warn: 0,
+            fail: 0,
+        }]
+    }
 }
 
 /// One part and how many of its members stand how.

@@ -9,107 +9,32 @@
 mod archive_check;
 mod attempt;
 mod compose;
+mod courtesy;
+mod deadline;
+mod failure;
 mod globals;
+mod plan;
 mod take;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use thiserror::Error;
-
-use super::prune::{self, Removed};
-use super::server::{self, ServerError};
+use super::copy;
+use super::copy::along::{Copied, STANDSTILL};
+use super::prune::{self, PrunePlan, Pruned};
+use super::server;
 use super::{JobContext, Run};
-use crate::docker::DockerError;
 use crate::domain::backup::{Content, Level, Manifest, Reason, Series};
 use crate::domain::failure::chain;
-use crate::domain::id::{DatabaseName, ProjectName, ServiceName};
-use crate::domain::job::{BackupScope, Outcome};
-use crate::domain::policy::{BackupPolicy, DatabaseSelection, KeepPolicy};
+use crate::domain::id::DatabaseName;
+use crate::domain::job::Outcome;
 use crate::domain::roster::ServerTarget;
-use crate::postgres::PostgresError;
-use crate::store::StoreError;
+use crate::store::disk::DESTINATION;
 
+pub use failure::BackupError;
 pub use globals::RunGlobals;
+pub use plan::{BackupPlan, ServerPlan};
 pub use take::{Locking, take_database};
-
-/// What a backup job does.
-#[derive(Debug, Clone)]
-pub struct BackupPlan {
-    /// Server by server.
-    pub servers: Vec<ServerPlan>,
-}
-
-/// One server's part.
-#[derive(Debug, Clone)]
-pub struct ServerPlan {
-    /// The server.
-    pub target: ServerTarget,
-    /// Which of its databases.
-    pub databases: DatabaseSelection,
-    /// Retention afterwards.
-    pub keep: KeepPolicy,
-    /// How far its backups are to be proven.
-    pub level: Level,
-    /// Databases known from the last look: what has failed when the server does not answer now.
-    pub known: Vec<DatabaseName>,
-}
-
-impl ServerPlan {
-    /// Narrows what the policy selects to what was asked for.
-    pub fn new(
-        target: ServerTarget,
-        policy: &BackupPolicy,
-        known: Vec<DatabaseName>,
-        scope: &BackupScope,
-    ) -> Self {
-        let databases = match scope {
-            BackupScope::Stack => policy.databases.clone(),
-            BackupScope::Databases(wanted) => DatabaseSelection::Named(
-                wanted
-                    .iter()
-                    .filter(|wanted| wanted.service == target.service)
-                    .map(|wanted| wanted.database.clone())
-                    .collect(),
-            ),
-        };
-        Self {
-            target,
-            databases,
-            keep: policy.keep,
-            level: policy.verify,
-            known,
-        }
-    }
-
-    fn expected(&self) -> Vec<DatabaseName> {
-        match &self.databases {
-            DatabaseSelection::Named(named) => named.iter().cloned().collect(),
-            DatabaseSelection::All => self.known.clone(),
-        }
-    }
-
-    fn series(&self, project: &ProjectName, content: Content) -> Series {
-        Series {
-            project: project.clone(),
-            service: self.target.service.clone(),
-            content,
-        }
-    }
-}
-
-impl BackupPlan {
-    /// The series that this plan is sure to try.
-    pub fn known_series(&self, project: &ProjectName) -> Vec<Series> {
-        let of_server = |server: &ServerPlan| {
-            let contents = server.expected().into_iter().map(Content::Database);
-            let series = contents
-                .chain([Content::Globals])
-                .map(|it| server.series(project, it));
-            series.collect::<Vec<_>>()
-        };
-        self.servers.iter().flat_map(of_server).collect()
-    }
-}
 
 /// How long the parts of one backup took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -133,6 +58,8 @@ pub struct SeriesOutcome {
     pub manifest: Option<Manifest>,
     /// Why not.
     pub error: Option<String>,
+    /// What became of its copy.
+    pub copied: Copied,
     /// How long it took.
     pub stages: Stages,
 }
@@ -142,83 +69,8 @@ pub struct SeriesOutcome {
 pub struct BackupOutcome {
     /// Part by part.
     pub parts: Vec<SeriesOutcome>,
-    /// What retention removed afterwards.
-    pub removed: Vec<Removed>,
-}
-
-/// Why a backup of one database failed.
-#[derive(Debug, Error)]
-pub enum BackupError {
-    /// The server.
-    #[error(transparent)]
-    Server(#[from] ServerError),
-    /// The backup folder.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A program ended with an error.
-    #[error("{program} failed with code {code}")]
-    Program {
-        /// Which.
-        program: &'static str,
-        /// Its exit code.
-        code: i64,
-        /// What it said.
-        #[source]
-        source: PostgresError,
-    },
-    /// The image cannot dump.
-    #[error(
-        "the image of service {service} has no {program}; use one with PostgreSQL's client programs"
-    )]
-    MissingProgram {
-        /// The service.
-        service: ServiceName,
-        /// Which program.
-        program: &'static str,
-    },
-    /// The stream broke, or its end could not be learned: what was written is not trusted.
-    #[error("the output of {program} broke off; the backup is not trusted and was removed")]
-    Stream {
-        /// Which program.
-        program: &'static str,
-        /// Why.
-        #[source]
-        source: DockerError,
-    },
-    /// Nothing came for too long.
-    #[error(
-        "pg_dump gave no byte for {silent_for:?} and was ended; look for locks in pg_stat_activity, or raise STACKWARDEN_SILENCE"
-    )]
-    Silent {
-        /// So long.
-        silent_for: Duration,
-    },
-    /// Every table of the snapshot changed its storage again and again.
-    #[error("tables were truncated or rewritten while the dump began: {}", .tables.join(", "))]
-    Slipped {
-        /// Which.
-        tables: Vec<String>,
-    },
-    /// The role may not see everything.
-    #[error(
-        "role {user} may not bypass row security, so its dump could lack rows; use a superuser or ALTER ROLE {user} BYPASSRLS"
-    )]
-    Rights {
-        /// The role.
-        user: String,
-    },
-    /// No random bytes.
-    #[error("the system gives no random bytes")]
-    Random(#[source] std::io::Error),
-    /// We were told to stop.
-    #[error("told to stop")]
-    Cancelled,
-}
-
-impl BackupError {
-    fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled | Self::Server(ServerError::Cancelled))
-    }
+    /// What retention did afterwards.
+    pub pruned: Pruned,
 }
 
 /// Runs a plan: one server after the other; what fails does not stop the rest.
@@ -233,26 +85,65 @@ pub async fn run(
         back_up_server(context, run, server, reason, &mut outcome).await;
     }
     for server in &plan.servers {
-        let any_good = outcome.parts.iter().any(|part| {
-            part.series.service == server.target.service && part.outcome == Outcome::Succeeded
-        });
-        // Retention never runs behind a failure: old backups may be all there is.
-        if any_good {
-            outcome.removed.extend(prune_server(context, server));
+        let behind = successes(&outcome.parts, server);
+        if !behind.is_empty() {
+            let pruned = prune_server(context, server, &behind).await;
+            outcome.pruned.absorb(pruned);
         }
     }
     outcome
 }
 
-fn prune_server(context: &JobContext, server: &ServerPlan) -> Vec<Removed> {
-    let series = server.series(&context.project, Content::Globals);
-    match prune::run(context, &series, &server.keep) {
-        Ok(removed) => removed,
-        Err(error) => {
-            tracing::warn!(service = %series.service, error = %chain(&error), "retention could not run");
-            Vec::new()
+/// The series that retention may touch: those that were just backed up, and the roles only when nothing of the
+/// server failed. Retention never runs behind a failure: old backups may be all there is.
+fn successes(parts: &[SeriesOutcome], server: &ServerPlan) -> BTreeSet<Series> {
+    let of_server = || {
+        let service = &server.target.service;
+        parts
+            .iter()
+            .filter(move |part| part.series.service == *service)
+    };
+    // What is on the disk succeeded there, whatever became of its copy.
+    let is_whole = of_server().all(|part| part.manifest.is_some());
+    let good = of_server().filter(|part| part.manifest.is_some());
+    let mut series: BTreeSet<Series> = good
+        .map(|part| part.series.clone())
+        .filter(|series| is_whole || series.content != Content::Globals)
+        .collect();
+    let roles = series.first().filter(|_| is_whole).map(|any| Series {
+        content: Content::Globals,
+        ..any.clone()
+    });
+    series.extend(roles);
+    series
+}
+
+async fn prune_server(
+    context: &JobContext,
+    server: &ServerPlan,
+    behind: &BTreeSet<Series>,
+) -> Pruned {
+    let service = &server.target.service;
+    let store = context.store.clone();
+    let listing = match tokio::task::spawn_blocking(move || store.list()).await {
+        Ok(Ok(listing)) => listing,
+        Ok(Err(error)) => {
+            tracing::warn!(%service, error = %chain(&error), "retention could not run");
+            return Pruned::default();
         }
-    }
+        Err(error) => {
+            tracing::warn!(%service, %error, "retention could not run");
+            return Pruned::default();
+        }
+    };
+    let plan = PrunePlan {
+        destination: DESTINATION,
+        listing: &listing,
+        service,
+        rules: &server.rules,
+        behind,
+    };
+    prune::run(&plan, &context.store, context.clock.now()).await
 }
 
 async fn back_up_server(
@@ -284,7 +175,7 @@ async fn back_up_server(
             target: server.target.clone(),
             database: database.clone(),
             reason,
-            level: server.level,
+            level: server.rules.verify,
         };
         let taken = take_database(context, run, &request, Locking::Take, &mut globals).await;
         let series = server.series(&context.project, Content::Database(database));
@@ -292,8 +183,25 @@ async fn back_up_server(
     }
     for taken in globals.into_outcomes() {
         let series = server.series(&context.project, Content::Globals);
-        outcome.parts.push(finish(series, taken.map_err(describe)));
+        let taken = match taken {
+            Ok(taken) => Ok(with_copy(context, run, taken).await),
+            Err(error) => Err(describe(error)),
+        };
+        outcome.parts.push(finish(series, taken));
     }
+}
+
+/// Roles are a few kilobytes, and no lock is held any more: they are copied when they stand.
+async fn with_copy(context: &JobContext, run: &Run, taken: Taken) -> Taken {
+    let Some(store) = &context.s3 else {
+        return taken;
+    };
+    let copy = copy::copy_file(context, run, store, &taken.manifest, STANDSTILL);
+    let copied = match copy.await {
+        Ok(()) => Copied::Done,
+        Err(error) => Copied::Missing(chain(&error)),
+    };
+    Taken { copied, ..taken }
 }
 
 async fn find_databases(
@@ -337,6 +245,8 @@ pub struct Taken {
     pub manifest: Manifest,
     /// How long it took.
     pub stages: Stages,
+    /// What became of its copy.
+    pub copied: Copied,
 }
 
 /// An error in the words people read.
@@ -350,13 +260,23 @@ fn describe(error: BackupError) -> (Outcome, String) {
     (outcome, chain(&error))
 }
 
+/// How a backup that another job took ended, for the books.
+pub(super) fn outcome_of(series: Series, taken: Result<Taken, BackupError>) -> SeriesOutcome {
+    finish(series, taken.map_err(describe))
+}
+
 fn finish(series: Series, taken: Result<Taken, (Outcome, String)>) -> SeriesOutcome {
     match taken {
         Ok(taken) => SeriesOutcome {
             series,
-            outcome: Outcome::Succeeded,
+            outcome: match taken.copied {
+                Copied::NotAsked | Copied::Done => Outcome::Succeeded,
+                // It stands on disk, and only there.
+                Copied::Missing(_) => Outcome::Partial,
+            },
             manifest: Some(taken.manifest),
             error: None,
+            copied: taken.copied,
             stages: taken.stages,
         },
         Err((outcome, why)) => SeriesOutcome {
@@ -364,6 +284,7 @@ fn finish(series: Series, taken: Result<Taken, (Outcome, String)>) -> SeriesOutc
             outcome,
             manifest: None,
             error: Some(why),
+            copied: Copied::NotAsked,
             stages: Stages::default(),
         },
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::backup::{BackupError, Locking, RunGlobals, TakeRequest, take_database};
+use super::copy::along::Copied;
 use super::server::{self, DatabaseLock, ServerError};
 use super::{JobContext, Run};
 use crate::docker::DockerError;
@@ -344,6 +345,9 @@ async fn back_up(
         service = %service, backup.id = %taken.manifest.id, size_bytes = taken.manifest.stored_size.0,
         took_ms = taken.manifest.took.as_millis(), "backup taken before the migration"
     );
+    if let Copied::Missing(why) = &taken.copied {
+        warn!(service = %service, error = %why, "it stands on disk and not in the bucket; the sidecar copies it later");
+    }
     Ok(())
 }
 

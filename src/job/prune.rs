@@ -1,76 +1,133 @@
-//! Removes what retention has condemned, each with its reason.
+//! Removes from one destination what retention has condemned, each with its reason.
+//!
+//! The decision is [`retention::plan`]'s, the same that `backups --plan` shows. What is done here only ever leaves
+//! more: nothing goes of a series that was not just backed up, nor roles that anything left behind needs.
 
 use std::collections::BTreeSet;
 
-use super::JobContext;
-use crate::domain::backup::{Backup, Series};
+use crate::domain::backup::{Backup, Content, Manifest, Series};
 use crate::domain::failure::chain;
-use crate::domain::id::BackupId;
-use crate::domain::policy::KeepPolicy;
-use crate::domain::retention::{self, Outcome};
-use crate::domain::unit::format_age;
+use crate::domain::id::{BackupId, ServiceName};
+use crate::domain::retention::{self, Outcome, Rules, Verdict};
+use crate::domain::unit::{Timestamp, format_age};
 use crate::store::StoreError;
+use crate::store::disk::{DiskStore, Listing};
 
-/// A backup that was removed, and why.
+/// A destination, as far as backups are removed from it.
+pub trait Remover {
+    /// Removes one backup, its manifest first.
+    ///
+    /// # Errors
+    /// When it is not gone: a locked object, a key that may only write, a folder that may not be written to.
+    fn remove(&self, manifest: &Manifest) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl Remover for DiskStore {
+    async fn remove(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let (store, manifest) = (self.clone(), manifest.clone());
+        let path = store.path_of(&manifest);
+        let removing = tokio::task::spawn_blocking(move || Self::remove(&store, &manifest));
+        let lost = |_panicked| StoreError::ThreadLost { path };
+        removing.await.map_err(lost)?
+    }
+}
+
+/// What is pruned.
+#[derive(Debug)]
+pub struct PrunePlan<'a> {
+    /// The destination's word.
+    pub destination: &'a str,
+    /// All it holds.
+    pub listing: &'a Listing,
+    /// Of which service.
+    pub service: &'a ServiceName,
+    /// By what its backups are judged.
+    pub rules: &'a Rules,
+    /// The series of which a backup has just succeeded; of no other one is anything removed.
+    pub behind: &'a BTreeSet<Series>,
+}
+
+/// A backup that is gone, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
+    /// From where.
+    pub destination: String,
     /// Its series.
     pub series: Series,
     /// Its id.
     pub id: BackupId,
-    /// Why.
+    /// Why, or what kept it from going.
     pub reason: String,
 }
 
-/// Applies retention to all series of one service.
-///
-/// A globals backup stays as long as a database's backup names it.
-///
-/// # Errors
-/// When the folder cannot be listed. One backup that cannot be removed does not stop the others; it is
-/// tried again next time.
+/// What became of the condemned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Gone.
+    pub removed: Vec<Removed>,
+    /// Still there although they should not be.
+    pub refused: Vec<Removed>,
+}
+
+impl Pruned {
+    /// Adds what another server's or destination's run did.
+    pub fn absorb(&mut self, other: Self) {
+        self.removed.extend(other.removed);
+        self.refused.extend(other.refused);
+    }
+}
+
+/// Applies retention to one service in one destination. A backup that cannot be removed does not stop the others;
+/// it is tried again next time, and until then its roles stay.
 ///
 /// # Cancellation
-/// Blocking and short; a kill in between leaves a dump without manifest, which the next start sweeps.
-pub fn run(
-    context: &JobContext,
-    series_of: &Series,
-    keep: &KeepPolicy,
-) -> Result<Vec<Removed>, StoreError> {
-    let listing = context.store.list()?;
-    let of_service = |series: &Series| series.service == series_of.service;
-    let mine: Vec<(&Series, &Vec<Backup>)> = listing
-        .series
-        .iter()
-        .filter(|(series, _)| of_service(series))
-        .collect();
-    let referred: BTreeSet<BackupId> = mine
-        .iter()
-        .flat_map(|(_, backups)| backups.iter())
-        .filter_map(|backup| backup.manifest.globals.clone())
-        .collect();
-    let now = context.clock.now();
-    let mut removed = Vec::new();
-    for (series, backups) in mine {
-        for verdict in retention::plan(keep, backups, &referred, now) {
-            let Outcome::Removed { age } = verdict.outcome else {
-                continue;
-            };
-            let Some(backup) = backups.iter().find(|it| it.manifest.id == verdict.id) else {
-                continue;
-            };
-            match context.store.remove(&backup.manifest) {
-                Ok(()) => removed.push(Removed {
-                    series: series.clone(),
-                    id: verdict.id,
-                    reason: format!("{} old and kept by no rule", format_age(age)),
-                }),
-                Err(error) => {
-                    let why = chain(&error);
-                    tracing::warn!(series = %series, backup.id = %verdict.id, error = %why, "backup could not be removed");
-                }
+/// Dropped or killed in between, it leaves at most bytes and proofs without manifest, which the next start sweeps.
+pub async fn run<R: Remover + Sync>(plan: &PrunePlan<'_>, remover: &R, now: Timestamp) -> Pruned {
+    let stock = plan.listing.stock(plan.service);
+    let verdicts = retention::plan(plan.rules, &stock, now);
+    let mut gone: BTreeSet<(&Series, &BackupId)> = BTreeSet::new();
+    let mut pruned = Pruned::default();
+    for verdict in &verdicts {
+        let Outcome::Removed { age } = verdict.outcome else {
+            continue;
+        };
+        let Verdict { series, backup, .. } = verdict;
+        let is_needed = series.content == Content::Globals && {
+            let left = verdicts.iter().map(|it| (it.series, it.backup));
+            needs(
+                left.filter(|it| !gone.contains(&(it.0, &it.1.manifest.id))),
+                backup,
+            )
+        };
+        if is_needed || !plan.behind.contains(series) {
+            continue;
+        }
+        let told = |reason| Removed {
+            destination: plan.destination.to_owned(),
+            series: (*series).clone(),
+            id: backup.manifest.id.clone(),
+            reason,
+        };
+        match remover.remove(&backup.manifest).await {
+            Ok(()) => {
+                gone.insert((series, &backup.manifest.id));
+                let reason = format!("{} old and kept by no rule", format_age(age));
+                pruned.removed.push(told(reason));
+            }
+            Err(error) => {
+                let why = format!("cannot remove: {}", chain(&error));
+                pruned.refused.push(told(why));
             }
         }
     }
-    Ok(removed)
+    pruned
 }
+
+/// Whether any of these restores on top of these roles.
+fn needs<'a>(left: impl Iterator<Item = (&'a Series, &'a Backup)>, roles: &Backup) -> bool {
+    let mut named = left.filter_map(|(_, backup)| backup.manifest.globals.as_ref());
+    named.any(|id| *id == roles.manifest.id)
+}
+
+#[cfg(test)]
+mod tests;

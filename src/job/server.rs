@@ -1,5 +1,7 @@
 //! A session with a server of the stack, and what it tells: joins [`crate::postgres`] to Docker's exec.
 
+mod feed;
+mod line;
 mod lock;
 mod look;
 
@@ -16,12 +18,15 @@ use crate::domain::database::secret::Secret;
 use crate::domain::failure::FailureKind;
 use crate::domain::id::{DatabaseName, ServiceName};
 use crate::domain::roster::ServerTarget;
+use crate::postgres::settings::SETTINGS_SQL;
 use crate::postgres::{
     ApplicationName, CommandSpec, Condition, Login, Password, PostgresError, Session,
 };
 
+pub use feed::{Flow, feed};
+pub use line::begin;
 pub use lock::{DatabaseLock, end_clients, end_leftovers, lock};
-pub use look::{Question, Seen, WayIn, choose, look};
+pub use look::{Question, Seen, WayIn, choose, is_kept, look};
 
 /// Why a server could not be talked to.
 #[derive(Debug, Error)]
@@ -224,7 +229,8 @@ pub async fn connect(
         service: target.service.clone(),
         stderr: Some(stderr),
     };
-    connected.run("SELECT 1", OPENING).await?;
+    // At once, for all: what is set for a database or a role would end an idle watcher, or print otherwise.
+    connected.run(SETTINGS_SQL, OPENING).await?;
     Ok(connected)
 }
 

@@ -1,30 +1,33 @@
-//! Cleans what killed processes left: partial files, clones, scratch containers, dumps that still hold locks.
+//! Cleans what killed processes left: partial files, clones, scratch containers, dumps that still hold locks, copies of
+//! databases that were being restored.
 //!
 //! What a living process works on is never touched: its files are locked, its containers carry the id of
 //! their maker, its Postgres sessions hold the database's advisory lock.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use tracing::{info, warn};
 
-use super::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, SCRATCH_NAME, server};
+use super::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, SCRATCH_NAME, restore, server};
 use crate::docker::{DockerError, Leftover};
 use crate::domain::failure::chain;
 use crate::domain::id::ContainerId;
 use crate::domain::roster::ServerTarget;
 use crate::store::StoreError;
 
-/// Removes partial files and dumps without manifest.
+/// Removes partial files, and dumps and proofs without manifest; what cannot be removed is named and left.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn files(context: &JobContext) -> Result<Vec<PathBuf>, StoreError> {
-    let removed = context.store.sweep()?;
-    for path in &removed {
+pub fn files(context: &JobContext) -> Result<(), StoreError> {
+    let swept = context.store.sweep()?;
+    for path in &swept.removed {
         info!(path = %path.display(), "leftover file removed");
     }
-    Ok(removed)
+    for problem in &swept.problems {
+        warn!(error = %chain(problem), "leftover file could not be removed; the next start tries again");
+    }
+    Ok(())
 }
 
 /// Removes containers of ours whose maker does not live any more: this project's, and any scratch server,
@@ -57,6 +60,18 @@ pub async fn clients<'a>(
             Err(error) => {
                 warn!(service = %target.service, error = %chain(&error), "could not look for sessions of removed migrations");
             }
+        }
+    }
+}
+
+/// Removes copies of databases that killed restores left on one server.
+///
+/// A server that does not answer is named and left alone: the next restore looks again.
+pub async fn copies(context: &JobContext, run: &Run, target: &ServerTarget) {
+    match restore::remove_leftovers(context, run, target).await {
+        Ok(_removed) => {}
+        Err(error) => {
+            warn!(service = %target.service, error = %chain(&error), "could not look for copies of killed restores");
         }
     }
 }

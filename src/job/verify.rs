@@ -4,27 +4,33 @@
 //! Dropped or killed at any await, it leaves at most the scratch container with its volume; the next start,
 //! or the next proof of any stack on this host, removes it. The backup itself is never touched.
 
-mod compare;
+mod bounds;
+pub(super) mod compare;
+mod failure;
+pub(super) mod file;
+pub(super) mod findings;
+pub(super) mod foreign;
 mod restore;
 mod scratch;
 
-use std::time::Duration;
-
-use thiserror::Error;
 use tokio::time::Instant;
 
-use super::server::ServerError;
 use super::{JobContext, Run};
-use crate::docker::DockerError;
 use crate::domain::backup::{Backup, Content, Counted, Level, Packing, Proof, Series};
-use crate::domain::comparison::{Difference, ObjectKind};
 use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ProjectName};
+use crate::domain::job::JobKind;
+use crate::domain::progress::Step;
+use crate::domain::raw_text;
 use crate::domain::roster::ServerTarget;
-use crate::postgres::PostgresError;
 use crate::store::StoreError;
 use crate::store::disk::DESTINATION;
 use crate::store::read_back::ReadBack;
+use findings::Findings;
 use scratch::{Place, Scratch};
+
+pub use failure::VerifyError;
+pub use file::{FilePlan, FileVerdict, run_file};
+pub use foreign::Judgement;
 
 /// What to prove.
 #[derive(Debug, Clone)]
@@ -50,79 +56,13 @@ impl VerifyPlan {
     }
 }
 
-/// Why no proof could be made; says nothing about the backup.
-#[derive(Debug, Error)]
-pub enum VerifyError {
-    /// There is no such backup.
-    #[error("there is no backup {id} of {database}; see `stackwarden backups`")]
-    Missing {
-        /// The id.
-        id: BackupId,
-        /// The database.
-        database: DatabaseRef,
-    },
-    /// Its server is not part of the stack now.
-    #[error(
-        "service {database} is not running, so nobody knows what a scratch server has to be like"
-    )]
-    NoServer {
-        /// The database.
-        database: DatabaseRef,
-    },
-    /// Our files cannot be mounted elsewhere.
-    #[error(
-        "the backup folder is not on this docker host, so the scratch server cannot read {file}"
-    )]
-    NotMountable {
-        /// The file.
-        file: String,
-    },
-    /// The folder.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The live server.
-    #[error(transparent)]
-    Server(#[from] ServerError),
-    /// Docker.
-    #[error("use the scratch server")]
-    Docker(#[source] DockerError),
-    /// The scratch server.
-    #[error("the scratch server {operation}: {said}")]
-    Scratch {
-        /// A verb phrase.
-        operation: &'static str,
-        /// What it said.
-        said: String,
-    },
-    /// The copy does not fit.
-    #[error("the scratch server ran out of space: {said}")]
-    Full {
-        /// Where it stood.
-        place: Place,
-        /// What was said.
-        said: String,
-    },
-    /// A session with it.
-    #[error("ask the scratch server")]
-    Session(#[source] PostgresError),
-    /// Another proof is running on this host.
-    #[error("another proof has been running on this host for {waited:?}")]
-    HostBusy {
-        /// How long we waited.
-        waited: Duration,
-    },
-    /// We were told to stop.
-    #[error("told to stop")]
-    Cancelled,
-}
-
 /// Proves a backup and writes the proof beside it.
 ///
 /// # Errors
 /// When nothing could be found out; a backup that turned out wrong is a proof, not an error.
 ///
 /// # Cancellation
-/// See the module.
+/// Told to stop by `run`, it removes the scratch server first; dropped, see the module.
 pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<Proof, VerifyError> {
     let series = plan.series(&context.project);
     let missing = || VerifyError::Missing {
@@ -131,10 +71,8 @@ pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<P
     };
     let backup = context.store.find(&series, &plan.id)?.ok_or_else(missing)?;
     let begun = Instant::now();
-    let findings = tokio::select! {
-        findings = find_out(context, run, plan, &backup) => findings?,
-        () = run.stop.cancelled() => return Err(VerifyError::Cancelled),
-    };
+    let findings = Box::pin(find_out(context, run, plan, &backup));
+    let findings = bounds::in_time(context, findings).await?;
     let proof = Proof {
         id: plan.id.clone(),
         destination: DESTINATION.to_owned(),
@@ -144,45 +82,12 @@ pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<P
         writer_version: env!("CARGO_PKG_VERSION").to_owned(),
         level: findings.level.filter(|_| findings.differences.is_empty()),
         reason: findings.reason,
+        awaits_room: findings.awaits_room,
         compared: findings.compared,
         differences: findings.differences,
     };
     context.store.add_proof(&series, &proof)?;
     Ok(proof)
-}
-
-/// What a proof found out.
-#[derive(Debug, Default)]
-struct Findings {
-    level: Option<Level>,
-    reason: Option<String>,
-    restore_took: Option<Duration>,
-    compared: Vec<crate::domain::comparison::ObjectComparison>,
-    differences: Vec<Difference>,
-    /// That the archive's schema is not the recorded one.
-    other_schema: Option<Difference>,
-}
-
-impl Findings {
-    fn wrong_bytes(what: &str, file: &str) -> Self {
-        let difference = Difference {
-            kind: ObjectKind::File,
-            name: file.to_owned(),
-            what: what.to_owned(),
-        };
-        Self {
-            differences: vec![difference],
-            ..Self::default()
-        }
-    }
-
-    fn stepped_down(level: Level, reason: String) -> Self {
-        Self {
-            level: Some(level),
-            reason: Some(reason),
-            ..Self::default()
-        }
-    }
 }
 
 async fn find_out(
@@ -193,20 +98,31 @@ async fn find_out(
 ) -> Result<Findings, VerifyError> {
     let manifest = &backup.manifest;
     let path = context.store.path_of(manifest);
+    let (progress, subject) = (&context.progress, plan.database.to_string());
+    progress.begin(JobKind::Verify, &subject, Step::Reading);
     if !path.try_exists().unwrap_or(true) {
         return Ok(Findings::wrong_bytes("it is missing", &manifest.file));
     }
-    if ReadBack::open(&path)?.finish().await? != manifest.stored_sha256 {
+    let read = or_cancelled(run, async {
+        let file = ReadBack::open(&path).await?;
+        Ok(file.finish().await?)
+    });
+    if read.await? != manifest.stored_sha256 {
         let what = "its bytes are not those that were written (SHA-256 differs)";
         return Ok(Findings::wrong_bytes(what, &manifest.file));
     }
     if plan.level <= Level::Archive {
+        // Bytes that nobody has decoded are not decoded by being the same.
+        let level = plan.level.min(manifest.level);
+        let why =
+            "the bytes are those that were written, and nobody has decoded them; ask for restore";
         return Ok(Findings {
-            level: Some(plan.level),
+            level: Some(level),
+            reason: (level < plan.level).then(|| why.to_owned()),
             ..Findings::default()
         });
     }
-    let place = scratch::guess_place(manifest, context.limits.proof_memory);
+    let place = Place::guess(manifest, context.limits.proof_memory);
     match restore_in(context, run, plan, backup, place).await {
         Err(VerifyError::Full {
             place: Place::Memory,
@@ -226,6 +142,10 @@ async fn restore_in(
     backup: &Backup,
     place: Place,
 ) -> Result<Findings, VerifyError> {
+    if let Some(shortage) = bounds::find_lack(context, &backup.manifest, place) {
+        return Ok(Findings::without_room(shortage));
+    }
+    context.progress.go_on(JobKind::Verify, Step::Starting);
     let server = plan.server.as_ref();
     let server = server.ok_or_else(|| VerifyError::NoServer {
         database: plan.database.clone(),
@@ -236,11 +156,29 @@ async fn restore_in(
             let reason = format!("its image cannot run a scratch server: {said}");
             return Ok(Findings::stepped_down(Level::Archive, reason));
         }
+        Err(scratch::StartError::Undecodable(said)) => {
+            let what = format!("its zstd stream does not unpack: {said}");
+            return Ok(Findings::wrong_bytes(&what, &backup.manifest.file));
+        }
         Err(scratch::StartError::Verify(error)) => return Err(error),
     };
-    let findings = prove(context, plan, backup, &scratch).await;
+    // Told to stop, we still take the scratch away: after a `down` nobody comes who would. On the heap: the comparisons
+    // that run at once are big.
+    let proof = Box::pin(prove(context, plan, backup, &scratch));
+    let findings = or_cancelled(run, proof).await;
     scratch.remove(context).await;
     findings
+}
+
+/// The answer, or [`VerifyError::Cancelled`] when we are told to stop before it is there.
+async fn or_cancelled<T>(
+    run: &Run,
+    work: impl Future<Output = Result<T, VerifyError>>,
+) -> Result<T, VerifyError> {
+    tokio::select! {
+        answer = work => answer,
+        () = run.stop.cancelled() => Err(VerifyError::Cancelled),
+    }
 }
 
 async fn prove(
@@ -249,37 +187,63 @@ async fn prove(
     backup: &Backup,
     scratch: &Scratch,
 ) -> Result<Findings, VerifyError> {
+    context.progress.go_on(JobKind::Verify, Step::Restoring);
     let globals = read_globals(context, plan, backup).await?;
-    let restored = match restore::run(context, backup, scratch, globals.as_deref()).await? {
+    // The archive's own schema needs no server: it is read while another program restores.
+    let (restored, expected) = tokio::try_join!(
+        restore::run(context, backup, scratch, globals.as_deref()),
+        compare::archive_schema(context, scratch),
+    )?;
+    let restored = match restored {
         restore::Restored::Done(restored) => restored,
+        restore::Restored::Unserved(said) => {
+            let reason = format!(
+                "its image lacks what the database needs, so no restore into it can work: {said}"
+            );
+            return Ok(Findings::stepped_down(Level::Archive, reason));
+        }
         restore::Restored::Refused(said) => {
             let what = format!("pg_restore could not restore it: {said}");
             return Ok(Findings::wrong_bytes(&what, &backup.manifest.file));
         }
     };
+    context.progress.go_on(JobKind::Verify, Step::Comparing);
+    let expected = compare::expect_schema(expected)?;
+    // Most of a small proof is waiting for programs to start, so they start together.
+    let (schema, roles, rows) = tokio::try_join!(
+        compare::schema(context, backup, scratch, expected),
+        compare::roles(context, scratch, globals.as_deref()),
+        rows(context, plan, backup, scratch),
+    )?;
     let mut findings = Findings {
+        level: Some(Level::Restore),
         restore_took: Some(restored.took),
+        compared: compare::tablespaces(scratch, &restored.tablespaces),
         ..Findings::default()
     };
-    compare::schema(context, backup, scratch, &restored, &mut findings).await?;
-    match &globals {
-        Some(globals) => compare::roles(context, scratch, globals, &mut findings).await?,
-        None => findings.reason = Some("no backup of the roles stands beside it".to_owned()),
-    }
-    findings.level = Some(Level::Restore);
-    if plan.level > Level::Restore {
-        match &backup.manifest.counted {
-            Counted::Exact(census) => {
-                compare::census(context, backup, scratch, census, &mut findings).await?;
-            }
-            Counted::Absent(why) => findings.reason = Some(format!("rows were not counted: {why}")),
-            Counted::Summary { .. } => findings.reason = Some("rows were not read".to_owned()),
-        }
+    for part in [schema, roles, rows] {
+        findings.absorb(part);
     }
     findings.level = findings.level.map(|level| level.min(plan.level));
     let other_schema = findings.other_schema.take();
     findings.differences.extend(other_schema);
     Ok(findings)
+}
+
+async fn rows(
+    context: &JobContext,
+    plan: &VerifyPlan,
+    backup: &Backup,
+    scratch: &Scratch,
+) -> Result<Findings, VerifyError> {
+    if plan.level <= Level::Restore {
+        return Ok(Findings::default());
+    }
+    match &backup.manifest.counted {
+        Counted::Exact(census) => compare::census(context, backup, scratch, census).await,
+        Counted::Absent(why) => Ok(Findings::without(&format!("rows were not counted: {why}"))),
+        Counted::Summary { .. } => Ok(Findings::without("rows were not read")),
+    }
 }
 
 /// The roles that the dump restores on top of.
@@ -302,7 +266,7 @@ async fn read_globals(
     let bytes = tokio::fs::read(&path)
         .await
         .map_err(|source| StoreError::from_io("read", &path, source))?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(Some(raw_text::read(bytes)))
 }
 
 /// Whether the stored file has to be unpacked before pg_restore can read it with several jobs.

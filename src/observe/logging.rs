@@ -7,6 +7,7 @@
 mod line;
 
 use std::io;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
@@ -17,6 +18,7 @@ use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use crate::domain::id::ProjectName;
 use line::Lines;
 
 /// Beginnings of the targets that stay at INFO or quieter.
@@ -87,7 +89,7 @@ pub struct Logging {
     pub stream: LogStream,
     /// What is logged.
     pub filter: LogFilter,
-    /// The Compose project, when it is known at start.
+    /// The Compose project, when it is known at start; else [`name_project`] tells it later.
     pub project: Option<String>,
 }
 
@@ -123,6 +125,18 @@ impl Logging {
             .with(self.filter.0)
             .with(lines)
     }
+}
+
+/// The project that was found out after the start; the log is the process's, and so is this.
+static PROJECT: OnceLock<String> = OnceLock::new();
+
+/// Puts the project into every line from here on; the first one that was told stays.
+pub fn name_project(project: &ProjectName) {
+    PROJECT.get_or_init(|| project.to_string());
+}
+
+fn found_project() -> Option<&'static str> {
+    PROJECT.get().map(String::as_str)
 }
 
 fn floor() -> Targets {

@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::domain::backup::Content;
 use crate::domain::id::ServiceName;
 use crate::domain::job::Outcome;
+use crate::domain::objective::Objectives;
 use crate::domain::unit::Timestamp;
 
 pub use family::*;
@@ -94,15 +95,6 @@ pub struct ProofMeasurement {
     pub content: Content,
     /// How long it took.
     pub took: Duration,
-}
-
-/// What the stack promises itself.
-#[derive(Debug, Clone, Copy)]
-pub struct Objectives {
-    /// `STACKWARDEN_RPO`
-    pub recovery_point: Duration,
-    /// `STACKWARDEN_RTO`
-    pub recovery_time: Duration,
 }
 
 /// Why the metrics could not be set up.

@@ -7,10 +7,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::failure::PostgresError;
+use super::mark;
 use super::session::Session;
 use crate::domain::backup::DatabaseFacts;
 use crate::domain::id::DatabaseName;
-pub use server::{Rights, ServerFacts, server_facts};
+use crate::domain::restore::mark::Mark;
+use crate::domain::restore::name;
+pub use server::{Recovery, Rights, ServerFacts, server_facts};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -23,6 +26,15 @@ pub struct DatabaseEntry {
     pub oid: u32,
     /// What it is for.
     pub role: DatabaseRole,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+impl DatabaseEntry {
+    /// That a restore made it or put it aside.
+    pub fn mark(&self) -> Option<Mark> {
+        mark::find(self.comment.as_deref()?)
+    }
 }
 
 /// What a database is for.
@@ -34,6 +46,8 @@ pub enum DatabaseRole {
     Template,
     /// It takes no connections, so nothing can be read from it.
     Closed,
+    /// A restore makes it, or put it aside: nobody's live database.
+    Aside,
 }
 
 /// Lists the databases, in the order of names.
@@ -47,16 +61,17 @@ pub async fn databases(session: &mut Session) -> Result<Vec<DatabaseEntry>, Post
         oid: u32,
         is_template: bool,
         allows_connections: bool,
+        comment: Option<String>,
     }
     // datconnlimit -2 marks a database whose DROP was interrupted.
     let sql = "\
 SELECT d.datname AS name, d.oid::pg_catalog.int8 AS oid, d.datistemplate AS is_template,
-  d.datallowconn AND d.datconnlimit <> -2 AS allows_connections
+  d.datallowconn AND d.datconnlimit <> -2 AS allows_connections,
+  pg_catalog.encode(pg_catalog.textsend(pg_catalog.shobj_description(d.oid, 'pg_database')), 'hex') AS comment
 FROM pg_catalog.pg_database AS d ORDER BY d.datname::pg_catalog.text COLLATE \"C\"";
     let rows: Vec<Row> = session.rows(sql, DEADLINE).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| DatabaseEntry {
+    let entries = rows.into_iter().map(|row| {
+        let mut entry = DatabaseEntry {
             name: DatabaseName::new(row.name),
             oid: row.oid,
             role: match (row.is_template, row.allows_connections) {
@@ -64,8 +79,23 @@ FROM pg_catalog.pg_database AS d ORDER BY d.datname::pg_catalog.text COLLATE \"C
                 (false, true) => DatabaseRole::Ordinary,
                 (false, false) => DatabaseRole::Closed,
             },
-        })
-        .collect())
+            comment: row.comment.as_deref().map(read_comment),
+        };
+        // A copy has its name an instant before its mark.
+        if name::is_copy(&entry.name) || entry.mark().is_some() {
+            entry.role = DatabaseRole::Aside;
+        }
+        entry
+    });
+    Ok(entries.collect())
+}
+
+/// A comment may be in the encoding of another database than the one that lists it, and is no text there: so it comes as bytes.
+fn read_comment(digits: &str) -> String {
+    let pairs = digits.as_bytes().chunks(2);
+    let bytes =
+        pairs.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
 }
 
 /// Whether the session's database holds tables (or large objects) that are no extension's own.

@@ -20,6 +20,8 @@ pub struct DumpRequest<'a> {
     pub login: &'a Login,
     /// What.
     pub database: &'a DatabaseName,
+    /// The database's own encoding.
+    pub encoding: &'a str,
     /// The exported snapshot's name.
     pub snapshot: Option<&'a str>,
     /// How the bytes are packed.
@@ -39,6 +41,7 @@ pub fn dump_command(request: &DumpRequest<'_>) -> CommandSpec {
         Packing::InnerGzip | Packing::PlainSql => words.push("-Z1".to_owned()),
     }
     words.push("-w".to_owned());
+    words.push(encoding_argument(request.encoding));
     words.push(format!(
         "--lock-wait-timeout={}",
         request.lock_wait.as_millis()
@@ -54,6 +57,13 @@ pub fn dump_command(request: &DumpRequest<'_>) -> CommandSpec {
     }
 }
 
+/// In which encoding a database is dumped: its own. Left open, a `client_encoding` that is set for the database or the
+/// role would decide, and a letter that it does not have would end the dump. In its own, the name of a role or of the
+/// database is written by its very bytes.
+pub(super) fn encoding_argument(encoding: &str) -> String {
+    format!("--encoding={encoding}")
+}
+
 /// The program that a dump is piped through, where pg_dump itself cannot compress well.
 pub fn dump_filter(packing: Packing) -> Option<[&'static str; 5]> {
     match packing {
@@ -62,7 +72,7 @@ pub fn dump_filter(packing: Packing) -> Option<[&'static str; 5]> {
     }
 }
 
-fn piped(script: &str, words: Vec<String>) -> Vec<String> {
+pub(super) fn piped(script: &str, words: Vec<String>) -> Vec<String> {
     let head = ["sh", "-c", script, "sh"];
     head.into_iter().map(str::to_owned).chain(words).collect()
 }
@@ -140,6 +150,7 @@ fn dumpall(part: &str, login: &Login, application: &ApplicationName) -> CommandS
             login.program("pg_dumpall"),
             part.to_owned(),
             "-w".to_owned(),
+            "--encoding=UTF8".to_owned(),
             "-l".to_owned(),
             "template1".to_owned(),
             "-d".to_owned(),
@@ -169,9 +180,13 @@ pub fn parse_version(stdout: &str) -> Result<String, PostgresError> {
         .ok_or_else(|| PostgresError::answer(format!("no version in {stdout:?}")))
 }
 
-/// Decodes a whole archive from the standard input and throws the text away.
+/// Decodes a whole archive from the standard input and throws the text away; with a low priority, since it runs beside
+/// the dump.
 pub fn decode_command(login: &Login, packing: Packing) -> CommandSpec {
-    reading(login, packing, &["-f", "/dev/null"])
+    let mut spec = reading(login, packing, &["-f", "/dev/null"]);
+    let patient = "command -v nice >/dev/null 2>&1 && exec nice -n 10 \"$@\"; exec \"$@\"";
+    spec.argv = piped(patient, spec.argv);
+    spec
 }
 
 /// The schema text of an archive from the standard input.
@@ -208,6 +223,7 @@ mod tests {
         dump_command(&DumpRequest {
             login: &Login::local("app", None),
             database,
+            encoding: "LATIN1",
             snapshot: Some("00000003-0000001B-1"),
             packing,
             lock_wait: Duration::from_secs(30),
@@ -235,6 +251,7 @@ mod tests {
                     .starts_with("user='app' dbname='")
             );
             assert!(plain.argv.contains(&"--lock-wait-timeout=30000".to_owned()));
+            assert!(plain.argv.contains(&"--encoding=LATIN1".to_owned()));
         }
     }
 

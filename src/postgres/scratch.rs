@@ -4,39 +4,49 @@
 //! script drops to the live server's user), without network. Everything stands in one folder of ours.
 //! Invariant: nothing listens but a Unix socket, and no background worker runs.
 
+mod configuration;
 mod globals;
+mod refusal;
+mod restore;
 
 use super::catalog::ServerFacts;
 use super::command::{ApplicationName, CommandSpec, Login, pair};
-use super::quote;
+use super::dump::encoding_argument;
 use crate::domain::id::DatabaseName;
-pub use globals::filter_globals;
+use crate::domain::unit::ByteCount;
+pub use globals::{Tablespaces, filter_globals};
+pub use refusal::{
+    Unpacking, find_lack, is_failure_of_psql, is_failure_of_restore, is_unfit, judge_unpacking,
+};
+pub use restore::{RestoreEntry, RestoreRequest, restore_command};
 
 const SCRIPT: &str = include_str!("scratch/start.sh");
 
-/// Connections a proof needs, jobs of a restore and digests included.
-const CONNECTIONS: u64 = 32;
-/// Least `max_locks_per_transaction`.
-const LOCKS: u64 = 1_024;
+/// Runs a program until it succeeds.
+const WAIT: &str =
+    "i=0\nuntil \"$@\" 2>/dev/null; do i=$((i+1)); [ $i -lt 60 ] || exit 1; sleep 0.05; done";
 
 /// The programs wait for nothing and no setting of a role or a database stops them.
 const OPTIONS: &str = "-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0 \
 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0";
 
-/// How much memory a scratch server may take, in MiB.
+/// How much a scratch server may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScratchMemory {
-    /// `shared_buffers`.
+    /// `shared_buffers`, in MiB.
     pub shared_buffers_mib: u32,
-    /// `maintenance_work_mem`, for each restoring job.
+    /// `maintenance_work_mem` for each restoring job, in MiB.
     pub maintenance_mib: u32,
+    /// `max_wal_size`, in bytes.
+    pub log: ByteCount,
 }
 
 impl ScratchMemory {
-    /// A share of a container's memory cap that leaves room for `jobs` jobs and the file cache.
-    pub fn within(cap_mib: u64, jobs: u32) -> Self {
+    /// A share of a container's memory cap that leaves room for `jobs` jobs and the file cache, and this much log.
+    pub fn within(cap_mib: u64, jobs: u32, log: ByteCount) -> Self {
         let part = u32::try_from(cap_mib / 8).unwrap_or(u32::MAX);
         Self {
+            log,
             shared_buffers_mib: part.clamp(32, 256),
             maintenance_mib: (part / jobs.max(1)).clamp(32, 512),
         }
@@ -52,6 +62,8 @@ pub struct ScratchPlan {
     pub major: u32,
     /// The live server's bootstrap user.
     pub bootstrap_user: String,
+    /// Encoding of the live server's own names, see [`ServerFacts::encoding`].
+    pub encoding: String,
     /// User id of the live postmaster; `None` means the image's `postgres`.
     pub user_id: Option<u32>,
     /// The text of `postgresql.conf`.
@@ -70,8 +82,9 @@ impl ScratchPlan {
             folder: folder.to_owned(),
             major: facts.major(),
             bootstrap_user: facts.bootstrap_user.clone(),
+            encoding: facts.encoding.clone(),
             user_id,
-            configuration: configuration(facts, folder, memory),
+            configuration: configuration::text(facts, folder, memory),
         }
     }
 
@@ -90,9 +103,15 @@ impl ScratchPlan {
                 self.major.to_string(),
                 self.bootstrap_user.clone(),
                 user,
+                self.encoding.clone(),
             ],
             env: vec![pair("STACKWARDEN_CONFIGURATION", &self.configuration)],
         }
+    }
+
+    /// Where the live server's tablespaces are.
+    pub fn tablespaces(&self) -> Tablespaces {
+        Tablespaces::of_major(self.major)
     }
 
     /// The login of everything that runs in the scratch.
@@ -100,11 +119,17 @@ impl ScratchPlan {
         Login::scratch(&self.bootstrap_user, &self.folder)
     }
 
-    /// Ends with 0 as soon as the server takes connections.
+    /// Ends with 0 as soon as the server takes connections, otherwise after some seconds.
+    ///
+    /// It waits in the container: to begin a program there takes longer than the server's start.
     pub fn ready_command(&self, application: &ApplicationName) -> CommandSpec {
         let login = self.login();
         CommandSpec {
             argv: vec![
+                "sh".to_owned(),
+                "-c".to_owned(),
+                WAIT.to_owned(),
+                "sh".to_owned(),
                 login.program("pg_isready"),
                 "-q".to_owned(),
                 "-d".to_owned(),
@@ -124,6 +149,9 @@ impl ScratchPlan {
                 "-w".to_owned(),
                 "-v".to_owned(),
                 "ON_ERROR_STOP=1".to_owned(),
+                // With the codes of errors, see `is_failure_of_psql`.
+                "-v".to_owned(),
+                "VERBOSITY=verbose".to_owned(),
                 "-d".to_owned(),
                 login.connection(&DatabaseName::new("template1")),
                 "-f".to_owned(),
@@ -148,70 +176,23 @@ fn with_options(mut env: Vec<(String, String)>, options: &str) -> Vec<(String, S
     env
 }
 
-/// What is restored and how.
-#[derive(Debug, Clone)]
-pub struct RestoreRequest<'a> {
-    /// The scratch's login.
-    pub login: &'a Login,
-    /// The archive, an ordinary file in the container.
-    pub file: &'a str,
-    /// Jobs asked for; one where `TimescaleDB` is in the archive, since two break its catalogue.
-    pub jobs: u32,
-    /// Extensions of the dumped database, as `name version`.
-    pub extensions: &'a [String],
-    /// The name shown in `pg_stat_activity`.
-    pub application: &'a ApplicationName,
-}
-
-/// A statement to run first, in `template1`: the archive creates its database, and this one is there.
-pub fn restore_prelude(database: &DatabaseName) -> Option<&'static str> {
-    (database.as_str() == "postgres").then_some("DROP DATABASE postgres")
-}
-
-/// `pg_restore` of a whole database, encoding, locale, settings and grants from the archive.
-pub fn restore_command(request: &RestoreRequest<'_>) -> CommandSpec {
-    let timescale = request
-        .extensions
-        .iter()
-        .any(|extension| extension.split(' ').next() == Some("timescaledb"));
-    let (jobs, options) = if timescale {
-        (1, format!("{OPTIONS} -c timescaledb.restoring=on"))
-    } else {
-        (request.jobs.max(1), OPTIONS.to_owned())
-    };
-    let entry = DatabaseName::new("template1");
-    CommandSpec {
-        argv: vec![
-            request.login.program("pg_restore"),
-            "-C".to_owned(),
-            "-w".to_owned(),
-            "--exit-on-error".to_owned(),
-            "--no-tablespaces".to_owned(),
-            "-j".to_owned(),
-            jobs.to_string(),
-            "-d".to_owned(),
-            request.login.connection(&entry),
-            request.file.to_owned(),
-        ],
-        env: with_options(request.login.environment(request.application), &options),
-    }
-}
-
-/// The schema text of a restored database, for the fingerprint.
+/// The schema text of a restored database, for the fingerprint; in the encoding of the dump, as far as it is known.
 pub fn schema_dump_command(
     login: &Login,
     database: &DatabaseName,
+    encoding: Option<&str>,
     application: &ApplicationName,
 ) -> CommandSpec {
+    let mut argv: Vec<String> = vec![
+        login.program("pg_dump"),
+        "-C".to_owned(),
+        "-s".to_owned(),
+        "-w".to_owned(),
+    ];
+    argv.extend(encoding.map(encoding_argument));
+    argv.extend(["-d".to_owned(), login.connection(database)]);
     CommandSpec {
-        argv: vec![
-            login.program("pg_dump"),
-            "-C".to_owned(),
-            "-s".to_owned(),
-            "-w".to_owned(),
-            "-d".to_owned(),
-            login.connection(database),
-        ],
+        argv,
         env: login.environment(application),
     }
 }
@@ -231,59 +212,9 @@ pub fn archive_schema_command(login: &Login, file: &str) -> CommandSpec {
     }
 }
 
-fn configuration(facts: &ServerFacts, folder: &str, memory: ScratchMemory) -> String {
-    let locks = (facts.lock_table_size / CONNECTIONS).max(LOCKS);
-    let mut settings: Vec<(String, String)> = facts.carried_settings.clone();
-    let ours = [
-        ("listen_addresses", String::new()),
-        ("port", "5432".to_owned()),
-        ("unix_socket_directories", format!("{folder}/socket")),
-        ("unix_socket_permissions", "0777".to_owned()),
-        ("max_connections", CONNECTIONS.to_string()),
-        ("max_locks_per_transaction", locks.to_string()),
-        ("max_worker_processes", "0".to_owned()),
-        ("max_logical_replication_workers", "0".to_owned()),
-        ("max_wal_senders", "0".to_owned()),
-        ("wal_level", "minimal".to_owned()),
-        ("archive_mode", "off".to_owned()),
-        ("fsync", "off".to_owned()),
-        ("full_page_writes", "off".to_owned()),
-        ("synchronous_commit", "off".to_owned()),
-        ("autovacuum", "off".to_owned()),
-        ("checkpoint_timeout", "1h".to_owned()),
-        ("max_wal_size", "1GB".to_owned()),
-        ("shared_buffers", format!("{}MB", memory.shared_buffers_mib)),
-        (
-            "maintenance_work_mem",
-            format!("{}MB", memory.maintenance_mib),
-        ),
-        ("huge_pages", "off".to_owned()),
-        ("jit", "off".to_owned()),
-        ("ssl", "off".to_owned()),
-        ("logging_collector", "off".to_owned()),
-        ("log_destination", "stderr".to_owned()),
-        // A logged statement (pgaudit, auto_explain, an error) may quote rows.
-        ("log_min_messages", "fatal".to_owned()),
-        ("log_min_error_statement", "panic".to_owned()),
-        ("log_statement", "none".to_owned()),
-    ];
-    settings.extend(ours.map(|(name, value)| (name.to_owned(), value)));
-    let lines = settings.iter().filter_map(line_of);
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// A line of the file; nothing for a name that could end the line.
-fn line_of((name, value): &(String, String)) -> Option<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$');
-    let value_is_one_line = !value.contains(['\n', '\r']);
-    (name.chars().all(plain) && value_is_one_line)
-        .then(|| format!("{name} = {}", quote::configuration_value(value)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::ProjectName;
     use crate::postgres::catalog::Rights;
     use crate::postgres::catalog::server::Recovery;
 
@@ -300,13 +231,14 @@ mod tests {
                 pair("shared_preload_libraries", "timescaledb,pg_cron"),
                 pair("cron.database_name", "it's"),
             ],
+            encoding: "LATIN1".to_owned(),
             lock_table_size: 64 * 1_000,
         }
     }
 
     #[test]
     fn the_configuration_carries_what_the_live_server_preloads_and_runs_no_worker() {
-        let memory = ScratchMemory::within(1024, 2);
+        let memory = ScratchMemory::within(1024, 2, ByteCount(300 << 20));
         let plan = ScratchPlan::build(&facts(), "/stackwarden", None, memory);
         for line in [
             "shared_preload_libraries = 'timescaledb,pg_cron'",
@@ -315,31 +247,16 @@ mod tests {
             "max_locks_per_transaction = '2000'",
             "listen_addresses = ''",
             "shared_buffers = '128MB'",
+            "max_wal_size = '300MB'",
             "maintenance_work_mem = '64MB'",
         ] {
             let found = plan.configuration.lines().any(|found| found == line);
             assert!(found, "{line} in {}", plan.configuration);
         }
         let command = plan.start_command();
-        assert_eq!(command.argv[4..], ["/stackwarden", "17", "o'brien", ""]);
-    }
-
-    #[test]
-    fn timescale_is_restored_by_one_job_and_postgres_is_dropped_first() {
-        let plan = ScratchPlan::build(&facts(), "/s", None, ScratchMemory::within(64, 2));
-        let database = DatabaseName::new("postgres");
-        let extensions = ["plpgsql 1.0".to_owned(), "timescaledb 2.19.3".to_owned()];
-        let command = restore_command(&RestoreRequest {
-            login: &plan.login(),
-            file: "/in/x.dump",
-            jobs: 4,
-            extensions: &extensions,
-            application: &ApplicationName::build(&ProjectName::new("p"), "verify"),
-        });
-        assert!(command.argv.join(" ").contains("-j 1 "));
-        assert!(format!("{:?}", command.env).contains("timescaledb.restoring=on"));
-        assert_eq!(command.argv[0], "/s/bin/pg_restore");
-        assert_eq!(restore_prelude(&database), Some("DROP DATABASE postgres"));
-        assert_eq!(restore_prelude(&DatabaseName::new("app")), None);
+        assert_eq!(
+            command.argv[4..],
+            ["/stackwarden", "17", "o'brien", "", "LATIN1"]
+        );
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::digest::{guarded, guarded_answer};
 use super::failure::PostgresError;
+use super::relation::Carriage;
 use super::session::{Session, parse_row};
 use crate::domain::sequence::{Handed, SequenceFact, SequenceValue, Wrapping};
 
@@ -22,6 +23,7 @@ struct Listed {
     increment: i64,
     wrapping: bool,
     extension: Option<String>,
+    carriage: Carriage,
 }
 
 #[derive(Deserialize)]
@@ -34,30 +36,33 @@ struct Value {
 const LIST: &str = "\
 SELECT c.oid::pg_catalog.int8 AS oid, s.seqincrement AS increment, s.seqcycle AS wrapping,
   pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name,
-  e.extension
+  e.extension, COALESCE(e.carriage, 'carried') AS carriage
 FROM pg_catalog.pg_sequence AS s
 JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN LATERAL (
-  SELECT x.extname AS extension, c.oid = ANY (x.extconfig) AS carried
+  SELECT x.extname AS extension,
+    CASE WHEN c.oid = ANY (x.extconfig) THEN 'carried' ELSE 'omitted' END AS carriage
   FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS x ON x.oid = d.refobjid
   WHERE d.classid = 1259 AND d.objid = c.oid AND d.objsubid = 0
     AND d.refclassid = 3079 AND d.deptype = 'e' OFFSET 0
 ) AS e ON true
 WHERE c.relpersistence <> 't' AND n.nspname <> 'information_schema'
   AND NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_')
-  AND (e.extension IS NULL OR e.carried)
 ORDER BY c.oid";
 
-/// Reads every sequence that `pg_dump` carries, in a session inside a transaction.
+/// Reads every sequence, in a session inside a transaction.
 ///
-/// The list is the snapshot's, the values are those of now. One dropped since the snapshot, or one the
-/// role may not read, has the reason in place of its value.
+/// The list is the snapshot's, the values are those of now. One dropped since the snapshot, one the
+/// role may not read, or one whose value `pg_dump` does not carry, has the reason in place of its value.
 ///
 /// # Errors
 /// A lost session or a passed deadline.
 pub async fn sequences(session: &mut Session) -> Result<Vec<SequenceFact>, PostgresError> {
     let listed: Vec<Listed> = session.rows(LIST, DEADLINE).await?;
+    let (listed, omitted): (Vec<Listed>, Vec<Listed>) = listed
+        .into_iter()
+        .partition(|one| one.carriage == Carriage::Carried);
     let chunks: Vec<&[Listed]> = listed.chunks(CHUNK).collect();
     let mut values = BTreeMap::new();
     for (chunk, answer) in chunks.iter().zip(read(session, &chunks).await?) {
@@ -76,14 +81,18 @@ pub async fn sequences(session: &mut Session) -> Result<Vec<SequenceFact>, Postg
             }
         }
     }
-    Ok(listed
-        .into_iter()
-        .map(|one| {
-            let gone = Err("it could not be read".to_owned());
-            let value = values.remove(&one.oid).unwrap_or(gone);
-            one.into_fact(value)
-        })
-        .collect())
+    let read = listed.into_iter().map(|one| {
+        let gone = Err("it could not be read".to_owned());
+        let value = values.remove(&one.oid).unwrap_or(gone);
+        one.into_fact(value)
+    });
+    let omitted = omitted.into_iter().map(|one| {
+        let extension = one.extension.as_deref().unwrap_or_default();
+        let why =
+            format!("pg_dump does not carry the value of this sequence of extension {extension}");
+        one.into_fact(Err(why))
+    });
+    Ok(read.chain(omitted).collect())
 }
 
 type Values = Vec<(u32, Result<SequenceValue, String>)>;

@@ -1,7 +1,8 @@
 //! The settings of a session that counts, digests or compares: one statement for every major version.
 //!
 //! Source of the list: the protocol of proof. Five of them change a digest; the timeouts would end the
-//! holding session in mid-dump.
+//! holding session in mid-dump; PostgreSQL 15 remembers what a volatile function said of a large object's handle and
+//! gives one object's size for all; parallel workers would take the processors from the dump that they run beside.
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ FROM (VALUES
   ('quote_all_identifiers', 'off', 14),
   ('row_security', 'off', 14),
   ('jit', 'off', 14),
+  ('max_parallel_workers_per_gather', '0', 14),
+  ('enable_memoize', 'off', 14),
   ('statement_timeout', '0', 14),
   ('lock_timeout', '0', 14),
   ('idle_in_transaction_session_timeout', '0', 14),

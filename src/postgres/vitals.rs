@@ -21,6 +21,21 @@ SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity
       pg_catalog.clock_timestamp() - xact_start)), 0)::pg_catalog.int8
     FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend') AS longest_transaction";
 
+/// The size of the session's database on its server's disk.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn database_size(session: &mut Session) -> Result<ByteCount, PostgresError> {
+    #[derive(Deserialize)]
+    struct Row {
+        size: u64,
+    }
+    let sql = "SELECT pg_catalog.pg_database_size(d.oid) AS size FROM pg_catalog.pg_database AS d
+WHERE d.datname = pg_catalog.current_database()";
+    let row: Row = session.row(sql, DEADLINE).await?;
+    Ok(ByteCount(row.size))
+}
+
 /// Connections, size and the longest open transaction of a server.
 ///
 /// # Errors

@@ -1,14 +1,16 @@
-//! The stored formats of manifest and proof, `format: 1`.
+//! The stored formats of manifest, proof and acceptance, `format: 1`.
 //!
 //! New fields may be added and none changes its meaning; readers ignore unknown fields and refuse a higher
 //! format. The types here are the format; [`crate::domain::backup`] is what the program thinks in.
 
+mod acceptance;
 mod manifest;
 mod proof;
 
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use acceptance::{decode_acceptance, encode_acceptance};
 pub use manifest::{decode_manifest, encode_manifest};
 pub use proof::{decode_proof, encode_proof};
 

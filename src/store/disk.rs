@@ -1,6 +1,8 @@
 //! Backups on a local folder.
 
-use std::collections::BTreeMap;
+mod reading;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -8,11 +10,14 @@ use std::path::{Path, PathBuf};
 use super::codec::{self, Detail};
 use super::layout::{self, FileRole};
 use super::staged::{Ownership, StagedFile, StoredFile, create_locked, rename_durably};
-use super::sweep::{entries, folders};
+use super::sweep::{Swept, entries, folders};
 use super::{StoreError, sweep};
+use crate::domain::backup::suspicion::Acceptance;
 use crate::domain::backup::{Backup, Manifest, Packing, Proof, Series};
-use crate::domain::id::{BackupId, ProjectName};
+use crate::domain::id::{BackupId, ProjectName, ServiceName};
+use crate::domain::retention::{Legibility, Stock};
 use crate::domain::unit::{ByteCount, hexadecimal};
+use reading::{complete, last_segment, newest_ids, read_manifest, read_series};
 
 /// The word for this destination in proofs and metrics.
 pub const DESTINATION: &str = "disk";
@@ -34,6 +39,30 @@ pub struct Listing {
     pub series: BTreeMap<Series, Vec<Backup>>,
     /// Files that could not be read, one sentence each.
     pub problems: Vec<String>,
+    /// The services of which a manifest could not be read.
+    pub unreadable: BTreeSet<ServiceName>,
+}
+
+impl Listing {
+    /// Whether every manifest of a service could be read.
+    pub fn legibility(&self, service: &ServiceName) -> Legibility {
+        if self.unreadable.contains(service) {
+            Legibility::InPart
+        } else {
+            Legibility::Whole
+        }
+    }
+
+    /// What is here of one service, as retention judges it.
+    pub fn stock(&self, service: &ServiceName) -> Stock<'_> {
+        let series = self.series.iter().filter(|(it, _)| it.service == *service);
+        Stock {
+            series: series
+                .map(|(it, backups)| (it, backups.iter().collect()))
+                .collect(),
+            legibility: self.legibility(service),
+        }
+    }
 }
 
 impl DiskStore {
@@ -77,15 +106,7 @@ impl DiskStore {
     /// # Errors
     /// When the file system cannot be asked.
     pub fn free(&self) -> Result<ByteCount, StoreError> {
-        let failed = |error| {
-            StoreError::from_io(
-                "ask the free space of",
-                &self.root,
-                std::io::Error::from(error),
-            )
-        };
-        let facts = rustix::fs::statvfs(&self.root).map_err(failed)?;
-        Ok(ByteCount(facts.f_bavail.saturating_mul(facts.f_frsize)))
+        Ok(find_free(&self.root)?.unwrap_or_default())
     }
 
     fn ownership(&self) -> Result<Ownership, StoreError> {
@@ -157,12 +178,16 @@ impl DiskStore {
     /// Writes the manifest, which is what makes the stored file a backup; the lock goes with it.
     ///
     /// # Errors
-    /// When it cannot be written, or one of that id is there already.
+    /// When it cannot be written, or one of that id is there already. The stored file is then removed.
     pub fn publish(&self, stored: StoredFile, manifest: &Manifest) -> Result<(), StoreError> {
         let name = layout::manifest_name(&manifest.id);
-        self.write_once(&manifest.series, &name, &codec::encode_manifest(manifest))?;
-        drop(stored);
-        Ok(())
+        let written = self.write_once(&manifest.series, &name, &codec::encode_manifest(manifest));
+        // On a full disk the dump that never became a backup would keep the next one from succeeding. Where even a
+        // part of the writing may have succeeded it stays: a manifest must never stand without its bytes.
+        if written.is_err() && !may_exist(&stored.path.with_file_name(&name)) {
+            drop(stored.discard());
+        }
+        written
     }
 
     /// Adds a proof beside its backup.
@@ -172,6 +197,15 @@ impl DiskStore {
     pub fn add_proof(&self, series: &Series, proof: &Proof) -> Result<(), StoreError> {
         let name = layout::proof_name(&proof.id, &proof.destination, proof.at);
         self.write_once(series, &name, &codec::encode_proof(proof))
+    }
+
+    /// Writes beside a suspect backup that somebody accepts it.
+    ///
+    /// # Errors
+    /// When it cannot be written, or was accepted before.
+    pub fn accept(&self, series: &Series, acceptance: &Acceptance) -> Result<(), StoreError> {
+        let name = layout::acceptance_name(&acceptance.id);
+        self.write_once(series, &name, &codec::encode_acceptance(acceptance))
     }
 
     fn write_once(&self, series: &Series, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
@@ -212,7 +246,11 @@ impl DiskStore {
                 let Some(series) = layout::find_series(&encoded, &service, &content) else {
                     continue;
                 };
-                let backups = read_series(&folder, Detail::Summary, &mut listing.problems)?;
+                let (backups, legibility) =
+                    read_series(&folder, Detail::Summary, &mut listing.problems)?;
+                if legibility == Legibility::InPart {
+                    listing.unreadable.insert(series.service.clone());
+                }
                 listing.series.insert(series, backups);
             }
         }
@@ -232,12 +270,32 @@ impl DiskStore {
         {
             return Ok(None);
         }
-        let mut problems = Vec::new();
-        let proofs = read_proofs(&folder, id, Detail::Full, &mut problems)?;
-        Ok(Some(Backup {
-            manifest: read_manifest(&path, Detail::Full)?,
-            proofs,
-        }))
+        let manifest = read_manifest(&path, Detail::Full)?;
+        complete(&folder, manifest, Detail::Full, &mut Vec::new()).map(Some)
+    }
+
+    /// The newest backup of a series that `fits`, without its tables; what cannot be read is passed over,
+    /// since the listing names it.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn find_newest(
+        &self,
+        series: &Series,
+        fits: impl Fn(&Backup) -> bool,
+    ) -> Result<Option<Backup>, StoreError> {
+        let folder = self.root.join(layout::folder(series));
+        for id in newest_ids(&folder)? {
+            let path = folder.join(layout::manifest_name(&id));
+            let Ok(manifest) = read_manifest(&path, Detail::Summary) else {
+                continue;
+            };
+            let backup = complete(&folder, manifest, Detail::Summary, &mut Vec::new())?;
+            if fits(&backup) {
+                return Ok(Some(backup));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes a backup: manifest first, so that nobody reads a backup without its bytes; then the rest.
@@ -253,94 +311,53 @@ impl DiskStore {
         super::staged::sync_folder_of(&folder.join(&manifest.file))?;
         removed(&folder.join(&manifest.file))?;
         for path in entries(&folder)? {
-            if last_segment(&path)
-                .is_some_and(|name| layout::role(&name) == FileRole::Proof(manifest.id.clone()))
-            {
+            let role = last_segment(&path).map(|name| layout::role(&name));
+            let beside = [
+                FileRole::Proof(manifest.id.clone()),
+                FileRole::Acceptance(manifest.id.clone()),
+            ];
+            if role.is_some_and(|role| beside.contains(&role)) {
                 removed(&path)?;
             }
         }
         Ok(())
     }
 
+    /// What killed processes left of this project.
+    ///
+    /// # Errors
+    /// See [`sweep::leftovers`].
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
+        sweep::leftovers(&self.root.join(layout::encode(self.project.as_str())))
+    }
+
     /// Removes what killed processes left of this project.
     ///
     /// # Errors
     /// See [`sweep::sweep`].
-    pub fn sweep(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut removed = sweep::sweep(&self.root.join(layout::encode(self.project.as_str())))?;
-        removed.extend(sweep::sweep_probes(&self.root, PROBE)?);
-        Ok(removed)
+    pub fn sweep(&self) -> Result<Swept, StoreError> {
+        let mut swept = sweep::sweep(&self.root.join(layout::encode(self.project.as_str())))?;
+        sweep::sweep_probes(&self.root, PROBE, &mut swept)?;
+        Ok(swept)
     }
 }
 
-fn last_segment(path: &Path) -> Option<String> {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
+/// Whether a file is there, or nobody can tell.
+fn may_exist(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
 }
 
-fn read_series(
-    folder: &Path,
-    detail: Detail,
-    problems: &mut Vec<String>,
-) -> Result<Vec<Backup>, StoreError> {
-    let mut manifests = Vec::new();
-    for path in entries(folder)? {
-        let name = last_segment(&path).unwrap_or_default();
-        if let FileRole::Manifest(id) = layout::role(&name) {
-            match read_manifest(&path, detail) {
-                Ok(manifest) if manifest.id == id => manifests.push(manifest),
-                Ok(_) => problems.push(format!(
-                    "{} names another backup than its file name",
-                    path.display()
-                )),
-                Err(error) => problems.push(crate::domain::failure::chain(&error)),
-            }
-        }
-    }
-    manifests.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut backups = Vec::with_capacity(manifests.len());
-    for manifest in manifests {
-        let proofs = read_proofs(folder, &manifest.id, detail, problems)?;
-        backups.push(Backup { manifest, proofs });
-    }
-    Ok(backups)
-}
-
-fn read_manifest(path: &Path, detail: Detail) -> Result<Manifest, StoreError> {
-    let bytes = std::fs::read(path).map_err(|source| StoreError::from_io("read", path, source))?;
-    let decoded = codec::decode_manifest(&bytes, detail);
-    decoded.map_err(|source| StoreError::Damaged {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn read_proofs(
-    folder: &Path,
-    id: &BackupId,
-    detail: Detail,
-    problems: &mut Vec<String>,
-) -> Result<Vec<Proof>, StoreError> {
-    let mut proofs = Vec::new();
-    for path in entries(folder)? {
-        let name = last_segment(&path).unwrap_or_default();
-        if layout::role(&name) != FileRole::Proof(id.clone()) {
-            continue;
-        }
-        let bytes =
-            std::fs::read(&path).map_err(|source| StoreError::from_io("read", &path, source))?;
-        match codec::decode_proof(&bytes, detail) {
-            Ok(proof) if &proof.id == id => proofs.push(proof),
-            Ok(_) => problems.push(format!(
-                "{} proves another backup than its file name",
-                path.display()
-            )),
-            Err(source) => problems.push(crate::domain::failure::chain(&StoreError::Damaged {
-                path,
-                source,
-            })),
-        }
-    }
-    proofs.sort_by_key(|proof| proof.at);
-    Ok(proofs)
+/// Free bytes for us on the file system of a path; `None` where it does not tell (some network file systems
+/// say that they have no blocks at all).
+///
+/// # Errors
+/// When the file system cannot be asked.
+pub fn find_free(path: &Path) -> Result<Option<ByteCount>, StoreError> {
+    let failed = |error| {
+        let source = std::io::Error::from(error);
+        StoreError::from_io("ask the free space of", path, source)
+    };
+    let facts = rustix::fs::statvfs(path).map_err(failed)?;
+    let free = ByteCount(facts.f_bavail.saturating_mul(facts.f_frsize));
+    Ok((facts.f_blocks > 0).then_some(free))
 }

@@ -11,6 +11,9 @@ use crate::domain::unit::Timestamp;
 /// The folder of a server's roles.
 const GLOBALS: &str = "globals";
 
+/// The ending of an acceptance.
+const ACCEPTED: &str = ".accepted.json";
+
 /// The ending of a file that is still being written.
 pub const PARTIAL: &str = ".partial";
 
@@ -100,6 +103,11 @@ pub fn proof_name(id: &BackupId, destination: &str, at: Timestamp) -> String {
     )
 }
 
+/// The name of an acceptance.
+pub fn acceptance_name(id: &BackupId) -> String {
+    format!("{id}{ACCEPTED}")
+}
+
 /// What a file in a series' folder is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileRole {
@@ -107,6 +115,8 @@ pub enum FileRole {
     Manifest(BackupId),
     /// `<id>.proof-….json`
     Proof(BackupId),
+    /// `<id>.accepted.json`
+    Acceptance(BackupId),
     /// `<id>.dump`, `<id>.dump.zst`, `<id>.sql`
     Stored(BackupId),
     /// Anything of ours that ends in `.partial`
@@ -125,6 +135,7 @@ pub fn role(name: &str) -> FileRole {
     };
     match ending {
         "json" => FileRole::Manifest(id),
+        "accepted.json" => FileRole::Acceptance(id),
         "dump" | "dump.zst" | "sql" => FileRole::Stored(id),
         _ if name.ends_with(PARTIAL) => FileRole::Partial(id),
         _ if ending
@@ -160,6 +171,10 @@ mod tests {
         assert_eq!(
             role(&proof_name(&id, "disk", at)),
             FileRole::Proof(id.clone())
+        );
+        assert_eq!(
+            role(&acceptance_name(&id)),
+            FileRole::Acceptance(id.clone())
         );
         assert_eq!(
             role(&stored_name(&id, Packing::OuterZstd)),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use rustix::fs::{Gid, Uid};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::StoreError;
@@ -33,6 +33,15 @@ enum Message {
     Finish,
 }
 
+/// How far a file has grown; whoever follows it sees the sender go when it will never be complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// So many bytes can be read.
+    SoFar(ByteCount),
+    /// These are all.
+    Complete(ByteCount),
+}
+
 /// A file being written under `<name>.partial`.
 ///
 /// # Cancellation
@@ -41,6 +50,8 @@ enum Message {
 #[derive(Debug)]
 pub struct StagedFile {
     path: PathBuf,
+    partial: PathBuf,
+    growth: watch::Receiver<Growth>,
     sender: mpsc::Sender<Message>,
     worker: JoinHandle<Result<StoredFile, StoreError>>,
 }
@@ -80,14 +91,30 @@ impl StagedFile {
         let partial = partial_of(&path);
         let file = create_locked(&partial, ownership)?;
         let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
-        let target = path.clone();
-        let worker =
-            tokio::task::spawn_blocking(move || write_all(file, &partial, target, receiver));
+        let (grows, growth) = watch::channel(Growth::SoFar(ByteCount(0)));
+        let way = Way {
+            partial: partial.clone(),
+            target: path.clone(),
+            grows,
+        };
+        let worker = tokio::task::spawn_blocking(move || write_all(file, way, receiver));
         Ok(Self {
             path,
+            partial,
+            growth,
             sender,
             worker,
         })
+    }
+
+    /// Where it is while it is being written.
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// How far it has grown, for those who read along.
+    pub fn growth(&self) -> watch::Receiver<Growth> {
+        self.growth.clone()
     }
 
     /// Hands bytes to the disk; waits while the disk is behind.
@@ -160,17 +187,30 @@ pub(super) fn create_locked(path: &Path, ownership: Ownership) -> Result<File, S
     }
 }
 
+/// From one name to the other, and who looks on.
+struct Way {
+    partial: PathBuf,
+    target: PathBuf,
+    grows: watch::Sender<Growth>,
+}
+
 fn write_all(
     mut file: File,
-    partial: &Path,
-    target: PathBuf,
+    way: Way,
     mut receiver: mpsc::Receiver<Message>,
 ) -> Result<StoredFile, StoreError> {
-    let written = write_chunks(&mut file, partial, &mut receiver);
+    let Way {
+        partial,
+        target,
+        grows,
+    } = way;
+    let partial = partial.as_path();
+    let written = write_chunks(&mut file, partial, &mut receiver, &grows);
     let published = written.and_then(|(size, hash)| {
         let failed = |operation| move |source| StoreError::from_io(operation, partial, source);
         file.sync_all().map_err(failed("sync"))?;
         rename_durably(partial, &target)?;
+        grows.send_replace(Growth::Complete(size));
         Ok(StoredFile {
             path: target,
             size,
@@ -189,6 +229,7 @@ fn write_chunks(
     file: &mut File,
     partial: &Path,
     receiver: &mut mpsc::Receiver<Message>,
+    grows: &watch::Sender<Growth>,
 ) -> Result<(ByteCount, Sha256Hex), StoreError> {
     let failed = |source| StoreError::from_io("write", partial, source);
     let mut hash = Sha256::new();
@@ -199,6 +240,7 @@ fn write_chunks(
                 file.write_all(&chunk).map_err(failed)?;
                 hash.update(&chunk);
                 size += chunk.len() as u64;
+                grows.send_replace(Growth::SoFar(ByteCount(size)));
             }
             Some(Message::Finish) => return Ok((ByteCount(size), hex(&hash.finalize()))),
             None => {

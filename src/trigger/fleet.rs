@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,8 +19,9 @@ use crate::domain::roster::{Roster, read_roster};
 
 /// A lost event costs at most this long.
 const PERIOD: Duration = Duration::from_secs(15);
-/// Events come in bursts (a recreated service makes a dozen); one listing serves a burst.
-const SETTLE: Duration = Duration::from_millis(40);
+/// Events come in bursts (a recreated service makes a dozen): the first is answered at once, and all that come
+/// within this time of the answer by one more listing.
+const SETTLE: Duration = Duration::from_millis(25);
 
 /// The task that keeps the board's services true.
 #[derive(Debug)]
@@ -45,10 +46,11 @@ impl FleetTrigger {
         loop {
             tokio::select! {
                 _ = period.tick() => {}
-                Some(_hint) = events.next() => tokio::time::sleep(SETTLE).await,
+                Some(_hint) = events.next() => drain(&mut events),
                 () = soft.cancelled() => return,
             }
             self.relist().await;
+            tokio::time::sleep(SETTLE).await;
         }
     }
 
@@ -76,6 +78,11 @@ impl FleetTrigger {
         self.board
             .update(|picture| put_roster(picture, fleet, roster));
     }
+}
+
+/// Takes the hints that are there already: the listing to come answers them too.
+fn drain(hints: &mut (impl Stream + Unpin)) {
+    while let Some(Some(_hint)) = hints.next().now_or_never() {}
 }
 
 fn tell_problems(picture: &Picture, roster: &Roster) {

@@ -3,6 +3,9 @@
 //! The cron library only wakes us: its own zones go wrong at daylight saving, it forgets missed runs and
 //! runs overlapping ones. Due times come from [`crate::domain::schedule`] and from the last success.
 
+mod copying;
+mod watch;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,9 +18,10 @@ use tracing::warn;
 use crate::board::{Board, Picture, Reach, SeriesPicture, ServerPicture};
 use crate::clock::Clock;
 use crate::desk::Desk;
-use crate::domain::backup::{Content, Level, Reason, Series};
+use crate::domain::backup::{Backup, Content, Level, Reason, Series};
 use crate::domain::id::DatabaseRef;
 use crate::domain::job::{BackupScope, JobRequest, Submission};
+use crate::domain::room::ProofRoom;
 use crate::domain::schedule::due::{Due, History, is_due, newest_success};
 use crate::domain::unit::Timestamp;
 
@@ -80,7 +84,14 @@ impl ScheduleTrigger {
                 }
             });
         }
-        if let Some(request) = due_proof(&picture, now) {
+        // A first proof comes before a drill, and both before what only reads.
+        let due = due_proof(&picture, now)
+            .or_else(|| watch::due_drill(&picture, now))
+            .or_else(|| watch::due_reread(&picture, now));
+        if let Some(request) = due {
+            self.submit(request).await;
+        }
+        if let Some(request) = copying::due_copy(&picture, now) {
             self.submit(request).await;
         }
     }
@@ -180,7 +191,13 @@ fn due_proof(picture: &Picture, now: Timestamp) -> Option<JobRequest> {
             let Some(state) = picture.series.get(&series_of(picture, database)) else {
                 continue;
             };
-            let Some((at, request)) = due_proof_of(server, database, state, now) else {
+            let proof = ProofAsked {
+                server,
+                database,
+                state,
+                room: picture.proof_room,
+            };
+            let Some((at, request)) = due_proof_of(&proof, now) else {
                 continue;
             };
             if newest.as_ref().is_none_or(|(known, _)| at > *known) {
@@ -191,21 +208,37 @@ fn due_proof(picture: &Picture, now: Timestamp) -> Option<JobRequest> {
     newest.map(|(_, request)| request)
 }
 
-fn due_proof_of(
-    server: &ServerPicture,
-    database: &DatabaseRef,
-    state: &SeriesPicture,
-    now: Timestamp,
-) -> Option<(Timestamp, JobRequest)> {
-    if let Some((at, failures)) = state.proof_attempt
-        && now < at + PROOF_PAUSE * (1 << failures.saturating_sub(1).min(3))
-    {
+/// Whether a proof of the series could not be made a moment ago.
+fn is_paused(state: &SeriesPicture, now: Timestamp) -> bool {
+    let attempt = state.proof_attempt;
+    attempt.is_some_and(|(at, failures)| {
+        now < at + PROOF_PAUSE * (1 << failures.saturating_sub(1).min(3))
+    })
+}
+
+/// Everything a proof's turn depends on.
+struct ProofAsked<'a> {
+    server: &'a ServerPicture,
+    database: &'a DatabaseRef,
+    state: &'a SeriesPicture,
+    room: Option<ProofRoom>,
+}
+
+fn due_proof_of(asked: &ProofAsked<'_>, now: Timestamp) -> Option<(Timestamp, JobRequest)> {
+    let ProofAsked {
+        server,
+        database,
+        state,
+        room,
+    } = asked;
+    if is_paused(state, now) {
         return None;
     }
     let level = server.policy.verify;
-    let unproven = state.backups.iter().rev().find(|it| it.owes_proof(level))?;
+    let is_due = |it: &&Arc<Backup>| it.is_due_for_proof(level, *room, now);
+    let unproven = state.backups.iter().rev().find(is_due)?;
     let request = JobRequest::Verify {
-        database: database.clone(),
+        database: (*database).clone(),
         id: unproven.manifest.id.clone(),
         level,
     };

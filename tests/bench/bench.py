@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures stackwarden against bare pg_dump, pg_restore and the usual bash, side by side in one run.
 
-    tests/bench/bench.py [--rows MILLIONS] [--postgres 17] [--rounds 2] [--keep]
+    tests/bench/bench.py [--rows MILLIONS | --tables N] [--postgres 17] [--readers] [--rounds 2] [--keep]
 
 Every figure is a ratio of two times taken in this run, or a reading of the kernel. Prints a Markdown table;
 docs/benchmarks.md holds a run with the machine it was taken on. Needs docker, docker compose and wrk.
@@ -23,6 +23,8 @@ import urllib.request
 IMAGE = os.environ.get("STACKWARDEN_IMAGE", "stackwarden:0.1.0")
 PROJECT = f"sw-bench-{os.getpid()}"
 TOKEN = "bench-token-of-this-run"
+# So many databases make a page of metrics of more than 1 MB.
+MANY = 150
 
 COMPOSE = """
 name: {project}
@@ -73,6 +75,10 @@ ALTER TABLE events ADD PRIMARY KEY (id);
 CREATE INDEX ON events (account);
 VACUUM ANALYZE;
 """
+
+TABLES = "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);\n"
+TABLE = ("CREATE TABLE t_{n:05} (id serial PRIMARY KEY, name text, at timestamptz DEFAULT now());\n"
+         "INSERT INTO t_{n:05} (name) SELECT md5(g::text) FROM generate_series(1, 20) g;\n")
 
 # The nine steps of the usual script: plain dump to a file, size, header, trailer, checksum, gzip, listing, retention.
 NINE_STEPS = """set -e; f=/work/plain.sql
@@ -144,8 +150,15 @@ class Stack:
     def address(self):
         return run("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.sidecar).strip()
 
+    def pid(self):
+        return run("docker", "inspect", "-f", "{{.State.Pid}}", self.sidecar).strip()
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.pid()}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self):
-        pid = run("docker", "inspect", "-f", "{{.State.Pid}}", self.sidecar).strip()
+        pid = self.pid()
         text = pathlib.Path(f"/proc/{pid}/status").read_text()
         return {name: int(re.search(rf"{name}:\s+(\d+)", text).group(1)) / 1024 for name in ("VmHWM", "VmRSS", "RssAnon")}
 
@@ -172,11 +185,38 @@ def until(what, condition, seconds=300):
     sys.exit(f"bench: waited {seconds} s in vain for {what}")
 
 
-def wrk(url):
-    text = run("wrk", "-t1", "-c16", "-d5s", "--latency", url)
+def wrk(url, connections=16):
+    text = run("wrk", "-t1", f"-c{connections}", "-d5s", "--latency", url)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
     value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", text).groups()
     return rate, float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def per_core(stack):
+    """What /health serves, and what it would serve if the sidecar had one whole core."""
+    cpu, (rate, p99) = stack.cpu_seconds(), wrk(f"http://{stack.address()}:9180/health")
+    spent = stack.cpu_seconds() - cpu
+    return f"{rate:,.0f} requests/s, {rate * 5 / spent:,.0f} per second of CPU, p99 {p99:.1f} ms"
+
+
+def readers(stack, rows):
+    """/health and /metrics while many databases, each with its series, are being backed up."""
+    create = ["psql", "-q", "-U", "app", "-d", "app", "-v", "ON_ERROR_STOP=1"]
+    text = "\n".join(f"CREATE DATABASE many_{n:03}; COMMENT ON DATABASE many_{n:03} IS 'empty';" for n in range(MANY))
+    run("docker", "exec", "-i", "-u", "postgres", stack.database, *create, input=text)
+    stack.compose("up", "-d", "--wait", "--force-recreate", "--no-deps", "stackwarden", level="stream")
+    size = lambda: len(get(stack.address(), "/metrics"))
+    until("a page of 1 MB", lambda: size() > 1_000_000, 900)
+    busy = lambda: any(job["kind"] == "backup" and not job["ended_at"] for job in stack.status()["jobs"])
+    if not busy():
+        subprocess.Popen(["docker", "exec", stack.sidecar, "/stackwarden", "backup"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until("the backup to begin", busy)
+    rows.append(("`/health` during a backup", per_core(stack), "", "10 000 on one core"))
+    # One scraper at a time, as Prometheus is.
+    _, p99 = wrk(f"http://{stack.address()}:9180/metrics", connections=1)
+    if not busy():
+        sys.exit("bench: the backup ended before the readers did; raise MANY")
+    rows.append((f"`/metrics`, {size() / 1e6:.1f} MB, during a backup", f"p99 {p99:.1f} ms", "", "20 ms at 1 MB"))
 
 
 def restore(stack, major, dump, settings, jobs, after):
@@ -206,18 +246,21 @@ def gate_seconds(stack):
 
 
 def event_milliseconds(stack):
-    """From `docker pause` having returned to /health showing it."""
+    """From Docker's own time of a `die` to /health showing it."""
     app, address = f"{PROJECT}-app-1", stack.address()
     status = lambda: json.loads(get_any(address, "/health"))["status"]
     until("a well stack", lambda: status() != "fail", 60)
-    run("docker", "pause", app)
-    begun = time.monotonic()
+    asker = subprocess.Popen(["docker", "kill", app], stdout=subprocess.DEVNULL)
+    begun = time.time()
     while status() != "fail":
-        if time.monotonic() - begun > 30:
-            break
-    took = (time.monotonic() - begun) * 1000
-    run("docker", "unpause", app)
-    return took
+        if time.time() - begun > 30:
+            sys.exit("bench: /health never showed the stopped app")
+    seen = time.time()
+    asker.wait()
+    told = run("docker", "events", "--since", f"{begun - 1:.0f}", "--until", f"{time.time() + 1:.0f}", "--filter", f"container={app}",
+               "--filter", "event=die", "--format", "{{.TimeNano}}")
+    run("docker", "start", app)
+    return (seen - int(told.split()[-1]) / 1e9) * 1000
 
 
 def get_any(address, path):
@@ -239,20 +282,20 @@ def measure(stack, arguments, work):
 
     def ours(level):
         stack.start_sidecar(level)
-        walls, dumps = [], []
+        walls, dumps, cpu = [], [], stack.cpu_seconds()
         for _ in range(rounds):
             before = stack.stage_sums().get("dump", 0.0)
             wall, manifest = stack.back_up()
             dumps.append(stack.stage_sums()["dump"] - before)
             walls.append(wall)
             stack.settle()
-        return min(walls), min(dumps), manifest
+        return min(walls), min(dumps), (stack.cpu_seconds() - cpu) / rounds, manifest
 
-    stream, dump_plain, _ = ours("stream")
-    rows.append(("backup to disk at `stream`", f"{stream:.1f} s", f"{stream / bare:.2f} × bare", "1.3 (1.1)"))
-    archive, _, _ = ours("archive")
+    stream, dump_plain, cpu, _ = ours("stream")
+    rows.append(("backup to disk at `stream`", f"{stream:.1f} s, {cpu:.1f} s of CPU in the sidecar", f"{stream / bare:.2f} × bare", "1.3 (1.1)"))
+    archive, _, _, _ = ours("archive")
     rows.append(("backup to disk at `archive`", f"{archive:.1f} s", f"{archive / bare:.2f} × bare", "1.7 with S3"))
-    counted, dump_counted, manifest = ours("content")
+    counted, dump_counted, _, manifest = ours("content")
     rows.append(("digests beside the dump", f"{dump_counted:.1f} s for {dump_plain:.1f} s", f"{dump_counted / dump_plain:.2f} ×", "1.3"))
     job = json.loads(run("docker", "exec", stack.sidecar, "/stackwarden", "verify", manifest["id"], "--json"))
     if job["state"] != "succeeded":
@@ -281,23 +324,24 @@ def measure(stack, arguments, work):
     time.sleep(5)
     memory = stack.memory()
     rows.append(("sidecar's memory, idle after it", f"{memory['RssAnon']:.1f} MiB anonymous, {memory['VmRSS']:.1f} MiB in all", "", "8 / 20 MiB"))
-    rate, _ = wrk(f"http://{stack.address()}:9180/health")
-    rows.append(("`/health`", f"{rate:,.0f} requests/s", "", "10 000"))
-    _, p99 = wrk(f"http://{stack.address()}:9180/metrics")
-    rows.append(("`/metrics` of this stack", f"p99 {p99:.1f} ms", "", "20 ms at 1 MB"))
+    rows.append(("`/health`, nothing else running", per_core(stack), "", "10 000 on one core"))
     stack.compose("up", "-d", "stackwarden-gate", "app", level="content")
     gate = statistics.median(gate_seconds(stack) for _ in range(3))
     rows.append(("gate with nothing to do", f"{gate:.2f} s", "", "1 s"))
     event = statistics.median(event_milliseconds(stack) for _ in range(3))
     rows.append(("event to `/health`", f"{event:.0f} ms", "", "100 ms"))
+    if arguments.readers:
+        readers(stack, rows)
     return rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=float, default=6.0, help="millions of rows in the larger table; 6 make about 1.6 GB")
+    parser.add_argument("--tables", type=int, default=0, help="so many small tables instead of two large ones")
     parser.add_argument("--postgres", type=int, default=17)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--readers", action="store_true", help="also /health and /metrics at 1 MB during a backup")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
@@ -308,6 +352,8 @@ def main():
         stack.compose("up", "-d", "--wait", "postgres")
         events = int(arguments.rows * 1e6)
         load = LOAD.format(events=events, accounts=max(events // 3, 1))
+        if arguments.tables:
+            load = TABLES + "".join(TABLE.format(n=n) for n in range(arguments.tables))
         run("docker", "exec", "-i", "-u", "postgres", stack.database, "psql", "-q", "-U", "app", "-d", "app", "-v", "ON_ERROR_STOP=1", input=load)
         rows = measure(stack, arguments, work)
     finally:

@@ -19,8 +19,10 @@ fn help_lists_every_command() {
       gate         Run the migrations of the stack, in order, each behind a backup; the application waits for it
       backup       Take backups now, of everything or of the databases named as service/database
       backups      List the backups that exist and how far each is proven
-      verify       Prove one backup now by restoring it
+      verify       Prove one backup now by restoring it, or judge a dump that somebody else made
+      restore      Restore a backup beside the live database, put it in its place, and take that back
       status       Show the stack: health, backups, jobs and what needs attention; exit code 4 when it is not well
+      notify       The ways by which people are told of failures
       config       Show the effective settings and where each comes from
       healthcheck  Tell Docker whether this container lives
 
@@ -36,18 +38,19 @@ fn help_of_a_command_tells_its_arguments() {
     let ended = stackwarden(&["verify", "--help"]).run();
     assert_eq!(ended.code, 0, "{}", ended.everything());
     assert_snapshot!(ended.output, @r#"
-    Prove one backup now by restoring it
+    Prove one backup now by restoring it, or judge a dump that somebody else made
 
-    Usage: stackwarden verify [OPTIONS] <BACKUP> [DATABASE]
+    Usage: stackwarden verify [OPTIONS] <ID|latest|FILE> [DATABASE]
 
     Arguments:
-      <BACKUP>    A backup's id, or `latest`
-      [DATABASE]  Of which database `latest` is meant, as service/database; the newest of all otherwise
+      <ID|latest|FILE>  A backup's id, `latest`, or the path of a file: .dump, .sql, or one of both in gzip or zstd
+      [DATABASE]        Of which database, as service/database; for a file, whose server the throw-away one is like
 
     Options:
-          --json           Print JSON instead of text
-          --level <LEVEL>  How far: restore, rows or content
-      -h, --help           Print help
+          --database <SERVICE/DATABASE>  The same
+          --json                         Print JSON instead of text
+          --level <LEVEL>                How far: archive, restore, rows or content
+      -h, --help                         Print help
     "#);
 }
 
@@ -63,14 +66,20 @@ fn the_version_is_one_line() {
 
 #[test]
 fn mistakes_in_the_arguments_are_usage_errors_with_a_hint() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 10] = [
         (&[], "Usage: stackwarden"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["bakcup"], "'backup'"),
         (&["status", "--jsn"], "'--json'"),
-        (&["verify"], "<BACKUP>"),
+        (&["verify"], "<ID|latest|FILE>"),
+        (&["notify"], "test"),
         (&["gate", "now"], "unexpected argument 'now'"),
         (&["verify", "latest", "--level"], "--level <LEVEL>"),
+        (&["restore", "latest"], "--into <NAME>|--swap|--undo|--drop"),
+        (
+            &["restore", "latest", "--swap", "--undo"],
+            "cannot be used with",
+        ),
     ];
     for (arguments, part) in cases {
         let ended = stackwarden(arguments).run();
@@ -95,6 +104,23 @@ fn a_database_is_named_with_its_service() {
                 "stackwarden: {word:?} names no database; write service/database, such as postgres/app\n"
             )
         );
+    }
+}
+
+#[test]
+fn words_of_a_restore_that_make_no_sense_are_told_before_anything_is_asked() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["--swap"], "name what to restore"),
+        (&["latst", "--swap"], "nor `latest`"),
+        (&["./x.dump", "--swap"], "--into NAME"),
+        (&["latest", "--into", "x", "--at", "noon"], "is no instant"),
+        (&["latest", "--undo"], "restore nothing"),
+    ];
+    for (words, part) in cases {
+        let ended = stackwarden(&[&["restore"], words].concat()).run();
+        assert_eq!(ended.code, 2, "{words:?}: {}", ended.everything());
+        assert!(ended.errors.contains(part), "{words:?}: {}", ended.errors);
+        assert_eq!(ended.errors.lines().count(), 1, "{}", ended.errors);
     }
 }
 

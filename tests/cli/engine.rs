@@ -131,13 +131,16 @@ fn without_an_engine_the_backups_of_the_folder_are_still_listed() {
 }
 
 #[test]
-fn without_a_sidecar_status_and_verify_say_how_to_start_it() {
-    for command in [&["status"][..], &["verify", "latest"]] {
+fn without_a_sidecar_status_says_how_to_start_it_and_verify_looks_by_itself() {
+    for (command, said) in [
+        (
+            &["status"][..],
+            "no sidecar answers; start it: docker compose up -d stackwarden",
+        ),
+        (&["verify", "latest"], "no backup is proven and trusted yet"),
+    ] {
         let ended = loud(command).run();
         assert_eq!(ended.code, 1, "{}", ended.everything());
-        assert_refused(
-            &ended,
-            "no sidecar answers; start it: docker compose up -d stackwarden",
-        );
+        assert_refused(&ended, said);
     }
 }

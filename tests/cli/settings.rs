@@ -39,6 +39,27 @@ fn config_shows_every_setting_and_its_origin() {
     STACKWARDEN_RTO               4h                                                             default
     STACKWARDEN_SILENCE           10m                                                            default
     STACKWARDEN_PROOF_MEMORY      1GB                                                            default
+    STACKWARDEN_PROOF_RESERVE     5GB                                                            default
+    STACKWARDEN_DEADLINE          12h                                                            default
+    STACKWARDEN_YIELD             10s                                                            default
+    TELEGRAM_BOT_TOKEN            nobody is told by Telegram                                     default
+    ADMIN_TELEGRAM_IDS            none                                                           default
+    STACKWARDEN_TELEGRAM_API      https://api.telegram.org                                       default
+    STACKWARDEN_PING_URL          nobody is pinged                                               default
+    SSL_CERT_FILE                 /etc/ssl/certs/ca-certificates.crt                             default
+    STACKWARDEN_S3_BUCKET         no bucket: backups are on disk only                            default
+    STACKWARDEN_S3_PREFIX         none                                                           default
+    STACKWARDEN_S3_ENDPOINT       Amazon S3 in the region                                        default
+    STACKWARDEN_S3_REGION         what the endpoint's name tells, or us-east-1                   default
+    STACKWARDEN_S3_PATH_STYLE     true with an endpoint, false at Amazon                         default
+    AWS_ACCESS_KEY_ID             none                                                           default
+    AWS_SECRET_ACCESS_KEY         none                                                           default
+    AWS_SESSION_TOKEN             none                                                           default
+    AWS_REGION                    none                                                           default
+    AWS_ENDPOINT_URL              none                                                           default
+    AWS_DEFAULT_REGION            none                                                           default
+    SCW_ACCESS_KEY                none                                                           default
+    SCW_SECRET_KEY                none                                                           default
     "#);
 }
 
@@ -58,23 +79,44 @@ fn config_for_programs_is_json() {
         .map(|(name, setting)| format!("{name}: {} ({})", setting["value"], setting["origin"]))
         .collect();
     assert_snapshot!(lines.join("\n"), @r#"
+    ADMIN_TELEGRAM_IDS: none (default)
+    AWS_ACCESS_KEY_ID: none (default)
+    AWS_DEFAULT_REGION: none (default)
+    AWS_ENDPOINT_URL: none (default)
+    AWS_REGION: none (default)
+    AWS_SECRET_ACCESS_KEY: none (default)
+    AWS_SESSION_TOKEN: none (default)
     DOCKER_HOST: tcp://socket-proxy (variable)
+    SCW_ACCESS_KEY: none (default)
+    SCW_SECRET_KEY: none (default)
+    SSL_CERT_FILE: /etc/ssl/certs/ca-certificates.crt (default)
     STACKWARDEN_BACKUP_DATABASES: * (default)
     STACKWARDEN_BACKUP_DIR: /backups (default)
     STACKWARDEN_BACKUP_KEEP: within=7d,weekly=4,monthly=12 (default)
     STACKWARDEN_BACKUP_SCHEDULE: 02:00 plus up to 29 minutes that depend on the project's name (default)
     STACKWARDEN_BACKUP_VERIFY: content (default)
     STACKWARDEN_CONTROL: 0.0.0.0:9181 (default)
+    STACKWARDEN_DEADLINE: 12h (default)
     STACKWARDEN_LISTEN: 0.0.0.0:9180 (default)
     STACKWARDEN_LOG: info (default)
     STACKWARDEN_LOG_FORMAT: json (default)
+    STACKWARDEN_PING_URL: nobody is pinged (default)
     STACKWARDEN_PROJECT: the project of our own container (default)
     STACKWARDEN_PROOF_MEMORY: 1GB (default)
+    STACKWARDEN_PROOF_RESERVE: 5GB (default)
     STACKWARDEN_RPO: 24h (default)
     STACKWARDEN_RTO: 4h (default)
+    STACKWARDEN_S3_BUCKET: no bucket: backups are on disk only (default)
+    STACKWARDEN_S3_ENDPOINT: Amazon S3 in the region (default)
+    STACKWARDEN_S3_PATH_STYLE: true with an endpoint, false at Amazon (default)
+    STACKWARDEN_S3_PREFIX: none (default)
+    STACKWARDEN_S3_REGION: what the endpoint's name tells, or us-east-1 (default)
     STACKWARDEN_SILENCE: 10m (default)
     STACKWARDEN_STATE_DIR: /backups/.stackwarden (default)
+    STACKWARDEN_TELEGRAM_API: https://api.telegram.org (default)
     STACKWARDEN_TOKEN: *** (variable)
+    STACKWARDEN_YIELD: 10s (default)
+    TELEGRAM_BOT_TOKEN: nobody is told by Telegram (default)
     TZ: UTC (default)
     "#);
 }
@@ -162,6 +204,9 @@ fn each_mistake_says_what_to_write_instead() {
         ("STACKWARDEN_RPO", "1 day", "such as 15m"),
         ("STACKWARDEN_TOKEN", "hunter2", "openssl rand -hex 32"),
         ("DOCKER_HOST", "ssh://box", "tcp://socket-proxy:2375"),
+        ("STACKWARDEN_S3_PREFIX", "a b", "such as backups/eu"),
+        ("STACKWARDEN_S3_PATH_STYLE", "yes", "true"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2 hunter2", "copy it again"),
     ];
     // Every command refuses, whatever it would do.
     for (name, value, part) in cases {
@@ -199,14 +244,14 @@ fn several_mistakes_are_shown_together() {
 #[test]
 fn a_variable_for_later_is_noted_and_stops_nothing() {
     let ended = stackwarden(&["config"])
-        .with("TELEGRAM_BOT_TOKEN", "12345:secret-of-the-bot")
+        .with("STACKWARDEN_SMTP_URL", "smtps://me:secret-of-the-mail@mail")
         .run();
     assert_eq!(ended.code, 0, "{}", ended.everything());
     assert_eq!(
         ended.errors,
-        "stackwarden: TELEGRAM_BOT_TOKEN: it has no effect in this version; remove it\n"
+        "stackwarden: STACKWARDEN_SMTP_URL: it has no effect in this version; remove it\n"
     );
-    assert!(!ended.output.contains("secret-of-the-bot"));
+    assert!(!ended.output.contains("secret-of-the-mail"));
 }
 
 fn assert_mistakes(ended: &Ended, parts: &[&str]) {

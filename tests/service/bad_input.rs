@@ -96,7 +96,7 @@ fn a_wrong_label_is_named_and_everything_else_goes_on() {
                 .label("stackwarden.backup.keep", "\"within=30d\"")
                 .label("stackwarden.backup.schedule", "61 2 * * *")
                 .label("stackwarden.migrate.after", "api")
-                .label("stackwarden.backup.drill", "0 4 * * 0")
+                .label("stackwarden.backup.events", "start")
         })
         .up();
     stack.wait_for_postgres();
@@ -108,7 +108,7 @@ fn a_wrong_label_is_named_and_everything_else_goes_on() {
         "service postgres: label stackwarden.backup.schedule: \"61\" is no minute; write a number from 0 to 59",
         "the default holds meanwhile",
         "service postgres: label stackwarden.migrate.after: it means nothing on a database",
-        "service postgres: label stackwarden.backup.drill: it has no effect in this version",
+        "service postgres: label stackwarden.backup.events: it has no effect in this version",
     ];
     for sentence in sentences {
         wait_for_concern(&stack, sentence);

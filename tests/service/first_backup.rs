@@ -49,17 +49,36 @@ fn every_database_of_an_unlabelled_stack_is_backed_up_proven_and_restorable() {
             "o'brien",
             "CREATE TABLE pub (id int); INSERT INTO pub VALUES (1), (2)",
         ),
+        ("app", "CREATE DATABASE \"naïve\""),
+        (
+            "naïve",
+            "CREATE TABLE \"café\" AS SELECT 'é' || chr(255) AS \"ÿ\", 'ü'::name AS name",
+        ),
+        ("postgres", "CREATE TABLE here AS SELECT 'here' AS too"),
+        ("app", "CREATE DATABASE empty"),
     ]);
     let begun = Instant::now();
     stack.up();
-    for database in ["app", "My-App", "o'brien"] {
+    for database in ["app", "My-App", "o'brien", "naïve", "postgres"] {
         let proven = stack.wait_for_proof(database, "content");
         assert_eq!(proven["reason"], "first", "{proven:#}");
     }
-    eprintln!("three databases proven {:?} after `up`", begun.elapsed());
+    drop(stack.wait_for_proof("empty", "content"));
+    eprintln!("six databases proven {:?} after `up`", begun.elapsed());
 
     let server = stack.backup_folder().join(stack.project()).join("postgres");
-    assert_eq!(names(&server), ["My-App", "app", "globals", "o%27brien"]);
+    assert_eq!(
+        names(&server),
+        [
+            "My-App",
+            "app",
+            "empty",
+            "globals",
+            "na%C3%AFve",
+            "o%27brien",
+            "postgres"
+        ]
+    );
     for folder in names(&server) {
         the_folder_holds_one_backup(&stack, &server.join(folder));
     }

@@ -12,13 +12,15 @@ mod http;
 mod program;
 mod session;
 mod stack;
+mod watch;
 
 pub use artefact::{Artefact, names};
-pub use builder::{DATABASE, GATE, SIDECAR, Service, StackBuilder};
+pub use builder::{DATABASE, GATE, SIDECAR, Service, StackBuilder, image_tag};
 pub use fresh::FreshServer;
 pub use http::HttpAnswer;
-pub use program::{Ran, docker, run};
+pub use program::{Ran, docker, finish, run};
 pub use stack::Stack;
+pub use watch::Watch;
 
 use std::time::{Duration, Instant};
 

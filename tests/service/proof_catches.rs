@@ -170,6 +170,46 @@ fn an_exchanged_stored_file_is_refuted() {
     );
 }
 
+#[test]
+fn a_stored_stream_that_does_not_unpack_is_refuted() {
+    let stack = Stack::builder("torn")
+        .postgres(|it| it.image("postgres:15"))
+        .write();
+    stack.up_database(&[("app", "CREATE ROLE reader"), ("app", &victim("NULL"))]);
+    stack.up();
+    drop(stack.wait_for_proof("app", "content"));
+    let artefact = stack.artefacts("app").pop().expect("a backup");
+    let original = std::fs::read(&artefact.stored).expect("read the dump");
+    for bytes in [
+        truncated(&original),
+        flipped(&original),
+        b"no stream at all".to_vec(),
+    ] {
+        let told = forge(&stack, &artefact, &bytes);
+        assert!(told.contains("its zstd stream does not unpack: "), "{told}");
+    }
+    the_manifest_fits(&artefact, &original);
+    drop(stack.stackwarden(&["verify", &artefact.id]).ok());
+}
+
+#[test]
+fn a_backup_without_counts_is_proven_as_far_as_it_can_be_and_says_why_no_further() {
+    let stack = Stack::builder("uncounted")
+        .sidecar(|it| it.environment("STACKWARDEN_BACKUP_VERIFY", "archive"))
+        .write();
+    stack.up_database(&[("app", "CREATE ROLE reader"), ("app", &victim("NULL"))]);
+    stack.up();
+    let taken = stack.wait_for_backup("app");
+    let id = taken["id"].as_str().expect("an id");
+    let words = ["verify", id, "--level", "content"];
+    let said = stack.stackwarden(&words).ended_with(0).stdout;
+    let sentence = "proven at level restore and no further: rows were not counted: when it was taken, \
+                    stackwarden.backup.verify asked for archive";
+    assert!(said.contains(sentence), "{said}");
+    let listed = stack.wait_for_verdict("app");
+    assert_eq!(listed["level"], "restore", "{listed:#}");
+}
+
 fn flipped(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let middle = bytes.len() / 2;

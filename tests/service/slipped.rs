@@ -105,7 +105,7 @@ fn rows_of(manifest: &Value, table: &str) -> Option<u64> {
 }
 
 /// A pg_dump of ours waits for the lock: its snapshot is older than whatever comes now.
-fn wait_for_waiting_dump(stack: &Stack, table: &str) {
+pub fn wait_for_waiting_dump(stack: &Stack, table: &str) {
     let waiting = format!(
         "
 SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)

@@ -23,7 +23,7 @@ const START_FAILURES: [&str; 3] = [
     "unable to find group",
 ];
 
-type Frames = Pin<Box<dyn Stream<Item = Result<LogOutput, EngineError>> + Send>>;
+pub(super) type Frames = Pin<Box<dyn Stream<Item = Result<LogOutput, EngineError>> + Send>>;
 
 /// The output of a running program. Must be read to its end, or the program blocks.
 pub struct ExecOutput {

@@ -75,6 +75,15 @@ async fn the_end_of_a_program_is_asked_for_until_the_engine_knows_it() {
 }
 
 #[tokio::test]
+async fn output_in_any_encoding_is_kept_to_the_byte() {
+    let mut printed = frame(1, "caf?");
+    *printed.last_mut().unwrap() = 0xe9;
+    let ended = collect(printed, &[r#"{"Running":false,"ExitCode":0}"#]).await;
+    let stdout = ended.unwrap().stdout;
+    assert_eq!(raw_text::bytes(&stdout), b"caf\xe9");
+}
+
+#[tokio::test]
 async fn a_stream_cut_within_a_frame_is_an_error_even_if_the_program_ended_well() {
     let whole = [frame(1, "rows"), frame(1, "more rows")].concat();
     for kept in [5, 11, 13, 17, 22] {

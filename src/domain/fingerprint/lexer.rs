@@ -148,16 +148,31 @@ pub fn statements(text: &str) -> Vec<String> {
 }
 
 /// Lines of SQL; a newline inside quotes ends none.
-pub fn lines(text: &str) -> Vec<String> {
-    let mut found = vec![String::new()];
+pub fn lines(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    let mut length = 0;
     for token in tokens(text) {
-        if matches!(token, Token::Newline(_)) {
-            found.push(String::new());
-        } else if let Some(line) = found.last_mut() {
-            line.push_str(token.text());
+        if !matches!(token, Token::Newline(_)) {
+            length += token.text().len();
+            continue;
         }
+        let (line, tail) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        found.push(line);
+        rest = tail.strip_prefix('\n').unwrap_or(tail);
+        length = 0;
     }
+    found.push(rest);
     found
+}
+
+/// Whether the first `ON` of a statement, outside of quotes, is followed by these words: `GRANT … ON TABLESPACE`.
+pub fn is_on(statement: &str, object: &[&str]) -> bool {
+    let mut words = tokens(statement).filter(|token| !matches!(token, Token::Blank(_)));
+    words.any(|token| token == Token::Word("ON"))
+        && object
+            .iter()
+            .all(|word| words.next() == Some(Token::Word(word)))
 }
 
 #[cfg(test)]
@@ -178,6 +193,9 @@ mod tests {
             ]
         );
         assert_eq!(lines("a 'b\nc'\nd"), ["a 'b\nc'", "d"]);
+        assert_eq!(lines("\n-- it's\nx\n"), ["", "-- it's", "x", ""]);
+        assert!(is_on("GRANT ALL ON TABLESPACE a TO b", &["TABLESPACE"]));
+        assert!(!is_on("GRANT \"a ON TABLESPACE b\" TO c", &["TABLESPACE"]));
     }
 
     #[test]

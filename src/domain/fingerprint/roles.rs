@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::lexer::{Token, statements, tokens};
+use super::lexer::{Token, is_on, statements, tokens};
 use crate::domain::comparison::{Difference, ObjectKind};
 use crate::domain::failure::bounded;
+use crate::domain::raw_text;
 
 /// Longest statement shown in a difference.
 const EXCERPT: usize = 160;
@@ -25,17 +26,27 @@ pub fn compare_roles(expected: &str, found: &str) -> Vec<Difference> {
 fn role_statements(text: &str) -> BTreeSet<String> {
     statements(text)
         .into_iter()
-        .filter(|statement| !statement.starts_with("SET "))
+        .filter(|statement| !statement.starts_with("SET ") && !is_about_tablespace(statement))
         .collect()
+}
+
+/// Globals hold tablespaces too; what stands in them is compared with the schema.
+fn is_about_tablespace(statement: &str) -> bool {
+    let starts = |word: &str| statement.starts_with(word);
+    starts("CREATE TABLESPACE ")
+        || starts("ALTER TABLESPACE ")
+        || starts("COMMENT ON TABLESPACE ")
+        || is_on(statement, &["TABLESPACE"])
+            && (starts("GRANT ") || starts("REVOKE ") || starts("SECURITY LABEL "))
 }
 
 fn difference(statement: &str, what: &str) -> Difference {
     Difference {
         kind: ObjectKind::Role,
-        name: role_name(statement).unwrap_or("-").to_owned(),
+        name: raw_text::shown(role_name(statement).unwrap_or("-")),
         what: format!(
             "{:?} {what}",
-            bounded(&without_password(statement), EXCERPT)
+            bounded(&raw_text::shown(&without_password(statement)), EXCERPT)
         ),
     }
 }
@@ -89,6 +100,18 @@ mod tests {
         let one = "\\restrict a\nSET x = on;\nCREATE ROLE a;\nCREATE ROLE b;\n\\unrestrict a\n";
         let two = "\\restrict b\nCREATE ROLE b;\nCREATE ROLE a;\n\\unrestrict b\n";
         assert!(compare_roles(one, two).is_empty());
+    }
+
+    #[test]
+    fn tablespaces_among_the_globals_are_no_roles() {
+        let globals = "CREATE TABLESPACE fast OWNER a LOCATION '/x';\nGRANT ALL ON TABLESPACE fast TO b;\nCREATE ROLE a;\n";
+        assert!(compare_roles(globals, "CREATE ROLE a;\n").is_empty());
+    }
+
+    #[test]
+    fn a_role_that_is_called_like_a_grant_on_a_tablespace_is_a_role() {
+        let grant = "GRANT \"readers ON TABLESPACE fast\" TO app;";
+        assert_eq!(compare_roles(grant, "").len(), 1);
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn a_password_of_a_mapping_is_compared_and_never_shown() {
 }
 
 #[test]
-fn rows_and_large_objects_are_no_definitions_and_a_tablespace_is_left_out() {
+fn rows_and_large_objects_are_no_definitions() {
     let expected = entry(
         "v",
         "MATERIALIZED VIEW DATA",
@@ -156,7 +156,7 @@ fn rows_and_large_objects_are_no_definitions_and_a_tablespace_is_left_out() {
         "d",
         "DATABASE",
         "-",
-        "CREATE DATABASE d WITH TEMPLATE = template0 TABLESPACE = fast;\n\n\n\\connect d\n\nSET x = 1;",
+        "CREATE DATABASE d WITH TEMPLATE = template0;\n\n\n\\connect d\n\nSET x = 1;",
     );
     let found = entry(
         "d",
@@ -168,6 +168,160 @@ fn rows_and_large_objects_are_no_definitions_and_a_tablespace_is_left_out() {
 }
 
 #[test]
+fn another_tablespace_is_a_difference_and_no_part_of_the_fingerprint() {
+    let text = |table: &str, database: &str| {
+        let header = format!(
+            "--\n-- Name: t; Type: TABLE; Schema: public; Owner: app{table}\n--\n\n{TABLE}\n\n\n"
+        );
+        let body = format!("CREATE DATABASE d WITH TEMPLATE = template0{database};");
+        header + &entry("d", "DATABASE", "-", &body)
+    };
+    let fast = text("; Tablespace: fast", " TABLESPACE = fast");
+    let plain = text("", "");
+    assert_eq!(
+        compare_texts(&fast, &plain),
+        [
+            "schema DATABASE d: is defined otherwise in the restored copy: expected tablespace fast, found -",
+            "schema TABLE public.t: is defined otherwise in the restored copy: expected tablespace fast, found -",
+        ]
+    );
+    let mut expected = SchemaText::parse(&fast);
+    let found = SchemaText::parse(&plain);
+    assert_eq!(expected.normalised_text(), found.normalised_text());
+    expected.forget_tablespaces();
+    assert_eq!(compare(&expected, &found), []);
+}
+
+#[test]
+fn quotes_around_an_option_of_a_dictionary_are_no_difference_and_its_value_is() {
+    let dictionary = |option: &str| {
+        let text = format!(
+            "CREATE TEXT SEARCH DICTIONARY public.d (\n    TEMPLATE = pg_catalog.simple,\n    {option} );"
+        );
+        entry("d", "TEXT SEARCH DICTIONARY", "public", &text)
+    };
+    let plain = dictionary("stopwords = 'english'");
+    assert_eq!(
+        compare_texts(&plain, &dictionary("\"stopwords\" = 'english'")),
+        [""; 0]
+    );
+    assert_eq!(
+        compare_texts(&plain, &dictionary("stopwords = 'danish'")).len(),
+        1
+    );
+}
+
+#[test]
 fn what_is_no_schema_text_has_no_entries() {
     assert!(SchemaText::parse("pg_restore: error: nothing\n").is_empty());
+}
+
+#[test]
+fn letters_of_another_encoding_are_told_apart() {
+    let function = |letter: u8| {
+        let text =
+            "CREATE FUNCTION public.f() RETURNS text\n    LANGUAGE sql\n    AS $$SELECT 'caf?'$$;";
+        let text = entry("f()", "FUNCTION", "public", text).into_bytes();
+        let letters = text
+            .into_iter()
+            .map(|it| if it == b'?' { letter } else { it });
+        raw_text::read(letters.collect())
+    };
+    assert_eq!(compare_texts(&function(0xe9), &function(0xe9)), [""; 0]);
+    let differences = compare_texts(&function(0xe9), &function(0xe8));
+    assert_eq!(differences.len(), 1);
+    assert!(
+        differences[0].contains("xe9") && differences[0].contains("xe8"),
+        "{differences:?}"
+    );
+}
+
+/// A header as it stands in a function's body, a comment, a view's text: anywhere inside of quotes.
+const FAKE: &str = "\n--\n-- Name: t; Type: TABLE DATA; Schema: public; Owner: app\n--\n";
+
+#[test]
+fn what_reads_like_a_header_inside_of_quotes_hides_nothing() {
+    let quoted = |before: &str, after: &str, end: &str| {
+        let body =
+            format!("CREATE FUNCTION public.f() RETURNS text AS {before}{FAKE}{end}{after};");
+        let comment = format!("COMMENT ON VIEW public.v IS 'it''s{FAKE}{end}';");
+        let view =
+            format!("CREATE VIEW public.v AS\n SELECT E'\\\\{FAKE}{end}' AS \"a\"\"{FAKE}{end}\";");
+        entry("f()", "FUNCTION", "public", &body)
+            + &entry("VIEW v", "COMMENT", "public", &comment)
+            + &entry("v", "VIEW", "public", &view)
+            + &entry("t", "TABLE", "public", TABLE)
+    };
+    for (before, after) in [("$$", "$$"), ("$_$", "$_$"), ("'", "'"), ("E'\\'", "'")] {
+        let right = quoted(before, after, "SELECT 1");
+        assert_eq!(compare_texts(&right, &right), [""; 0], "{before}");
+        let differences = compare_texts(&right, &quoted(before, after, "SELECT 2"));
+        assert_eq!(differences.len(), 3, "{before}: {differences:#?}");
+        for (difference, start) in differences.iter().zip([
+            "schema COMMENT public.VIEW v: ",
+            "schema FUNCTION public.f(): ",
+            "schema VIEW public.v: ",
+        ]) {
+            assert!(difference.starts_with(start), "{before}: {differences:#?}");
+        }
+    }
+}
+
+#[test]
+fn no_name_makes_a_definition_look_like_rows() {
+    let names = [
+        ("LARGE OBJECT 1", "public"),
+        ("t", "x; Type: TABLE DATA; Schema: y"),
+        ("t; Type: TABLE DATA; Schema: y; Owner: z", "public"),
+    ];
+    for (name, schema) in names {
+        let table = |kind: &str| {
+            entry(
+                name,
+                "TABLE",
+                schema,
+                &format!("CREATE TABLE t (\n    a {kind}\n);"),
+            )
+        };
+        assert_eq!(
+            compare_texts(&table("integer"), &table("bigint")).len(),
+            1,
+            "{name}"
+        );
+    }
+    let grant = |role: &str| {
+        let text = format!("GRANT SELECT(\"a ON LARGE OBJECT b\") ON TABLE public.t TO {role};");
+        entry("COLUMN t.c", "ACL", "public", &text)
+    };
+    assert_eq!(compare_texts(&grant("a"), &grant("b")).len(), 1);
+}
+
+#[test]
+fn a_copy_beside_its_database_differs_by_its_outside_and_subscriptions_alone() {
+    let outside = |owner: &str, grants: &str| {
+        let make = format!(
+            "CREATE DATABASE app WITH TEMPLATE = template0 ENCODING = 'UTF8';\n\n\nALTER DATABASE app OWNER TO {owner};"
+        );
+        [
+            entry("app", "DATABASE", "-", &make),
+            entry("app", "DATABASE PROPERTIES", "-", grants),
+            entry("DATABASE app", "ACL", "-", grants),
+            entry("DATABASE app", "COMMENT", "-", grants),
+        ]
+        .join("")
+    };
+    let subscription = entry("news", "SUBSCRIPTION", "-", "CREATE SUBSCRIPTION news;");
+    let told = entry("SUBSCRIPTION news", "COMMENT", "-", "COMMENT ON …;");
+    let table = entry("t", "TABLE", "public", TABLE);
+    let mut expected = SchemaText::parse(&(outside("app", "a;") + &table + &subscription + &told));
+    let mut found = SchemaText::parse(&(outside("other", "b;") + &table));
+    assert!(!compare(&expected, &found).is_empty());
+    expected.forget_outside();
+    expected.forget_subscriptions();
+    found.forget_outside();
+    assert_eq!(lines_of(&compare(&expected, &found)), [""; 0]);
+    let encoded = outside("app", "a;").replace("UTF8", "LATIN1") + &table;
+    let mut other = SchemaText::parse(&encoded);
+    other.forget_outside();
+    assert_eq!(compare(&expected, &other).len(), 1, "encoding counts");
 }

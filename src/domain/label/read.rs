@@ -145,6 +145,9 @@ impl<'a> Reader<'a> {
             verify: self
                 .value(table::BACKUP_VERIFY, value::parse_level)
                 .unwrap_or(defaults.verify),
+            drill: self
+                .value(table::BACKUP_DRILL, schedule)
+                .unwrap_or_else(|| defaults.drill.clone()),
         })
     }
 

@@ -48,6 +48,7 @@ pub(super) const BACKUP_SCHEDULE: &str = "stackwarden.backup.schedule";
 pub(super) const BACKUP_DATABASES: &str = "stackwarden.backup.databases";
 pub(super) const BACKUP_KEEP: &str = "stackwarden.backup.keep";
 pub(super) const BACKUP_VERIFY: &str = "stackwarden.backup.verify";
+pub(super) const BACKUP_DRILL: &str = "stackwarden.backup.drill";
 pub const MIGRATE: &str = "stackwarden.migrate";
 pub(super) const MIGRATE_AFTER: &str = "stackwarden.migrate.after";
 pub(super) const MIGRATE_STATUS: &str = "stackwarden.migrate.status";
@@ -122,12 +123,12 @@ pub const LABELS: [LabelSpec; 25] = [
         standing: Standing::Later,
     },
     LabelSpec {
-        key: "stackwarden.backup.drill",
+        key: BACKUP_DRILL,
         on: Place::Database,
-        grammar: "cron",
-        default: "weekly",
-        meaning: "When a restore from each destination is tried.",
-        standing: Standing::Later,
+        grammar: "cron, 5 fields as crontab has them, or `@weekly` and the like",
+        default: "Sundays at 04:00 plus up to 29 minutes that depend on the project's name",
+        meaning: "When the newest backup of each database is proven again from each destination, as far as `stackwarden.backup.verify` asks; a missed one is made good once. Below `restore` there is none.",
+        standing: Standing::InEffect,
     },
     LabelSpec {
         key: MIGRATE,

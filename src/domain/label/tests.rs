@@ -27,6 +27,7 @@ pub(crate) fn compare_page(name: &str, page: &str) {
 fn defaults() -> StackDefaults {
     StackDefaults {
         schedule: Schedule::nightly(&ProjectName::new("stack"), Zone::UTC).unwrap(),
+        drill: Schedule::weekly(&ProjectName::new("stack"), Zone::UTC).unwrap(),
         keep: value::parse_keep("within=7d,weekly=4,monthly=12").unwrap(),
         verify: Level::Content,
         databases: DatabaseSelection::All,

@@ -11,18 +11,17 @@ use super::{Answer, Shared};
 use crate::board::{
     MigrationPicture, Pending, Picture, Reach, SeriesPicture, ServerPicture, ServicePicture,
 };
-use crate::domain::backup::{Backup, Content, Level, Proof, Series};
+use crate::domain::backup::{Backup, Content, Destination, Level, Proof, Series};
 use crate::domain::failure;
 use crate::domain::health::{ServiceVerdict, Verdict};
 use crate::domain::id::{BackupId, ServiceName};
 use crate::domain::job::{JobKind, JobState};
+use crate::domain::objective::find_recovery_time;
+use crate::domain::reread::last_read;
 use crate::domain::unit::Timestamp;
 use crate::http::series::shown_series;
 use crate::http::wire::configuration_problems;
 use crate::observe::metrics::{self, Scrape, count, database_label, seconds};
-
-/// The only destination there is.
-const DISK: &str = "disk";
 
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Answer {
     let (picture, now) = shared.now();
@@ -43,12 +42,18 @@ fn answer(shared: &Shared, picture: &Picture, now: Timestamp) -> Answer {
             put_migration(&mut scrape, service, migration);
         }
     }
+    for (channel, reach) in &picture.channels {
+        if *reach != Reach::Unknown {
+            let up = f64::from(*reach == Reach::Reached);
+            scrape.put(&metrics::CHANNEL_UP, [channel.as_str()], up);
+        }
+    }
     for server in picture.servers.values() {
         put_server(&mut scrape, server);
     }
     let proven_roles = proven_roles(picture);
     for series in shown_series(picture) {
-        put_series(&mut scrape, picture, &series, &proven_roles);
+        put_series(&mut scrape, picture, &series, &proven_roles, now);
     }
     match scrape.finish() {
         Ok(text) => Answer {
@@ -159,20 +164,22 @@ fn put_series(
     picture: &Picture,
     series: &Series,
     proven_roles: &ProvenRoles<'_>,
+    now: Timestamp,
 ) {
     let unknown = SeriesPicture::default();
     let state = picture.series.get(series).unwrap_or(&unknown);
     let (service, database) = (series.service.as_str(), database_label(&series.content));
     let labels = [service, database.as_ref()];
-    let on_disk = [service, database.as_ref(), DISK];
 
     let newest = state.backups.last().map(|backup| &backup.manifest);
     let success = newest.map(|manifest| manifest.snapshot_at);
     let attempt = state.last_attempt.max(success);
     let instant = |at: Option<Timestamp>| at.map_or(0.0, seconds);
-    scrape.put(&metrics::LAST_SUCCESS, on_disk, instant(success));
     scrape.put(&metrics::LAST_ATTEMPT, labels, instant(attempt));
-    scrape.put(&metrics::KEPT, on_disk, count(state.backups.len() as u64));
+    put_destination(scrape, series, Destination::Disk, &state.backups);
+    if picture.bucket.is_some() {
+        put_destination(scrape, series, Destination::S3, &state.copies);
+    }
     if let Some(manifest) = newest {
         let size = count(manifest.stored_size.0);
         scrape.put(&metrics::BACKUP_SIZE, labels, size);
@@ -181,38 +188,56 @@ fn put_series(
     if let Some(next) = server.and_then(|server| server.next_run) {
         scrape.put(&metrics::NEXT_RUN, labels, seconds(next));
     }
+    let sound = state.backups.iter().filter(|it| it.refutation().is_none());
+    let disk = Destination::Disk.as_str();
+    if let Some(read) = sound.filter_map(|it| last_read(it, disk, now)).min() {
+        let values = [service, database.as_ref(), disk];
+        scrape.put(&metrics::OLDEST_READ, values, seconds(read));
+    }
     let proofs = state.backups.iter().flat_map(|backup| &backup.proofs);
-    let restored = proofs.filter_map(|proof| Some((proof.at, proof.restore_took?)));
-    if let Some((_, took)) = restored.max_by_key(|(at, _)| *at) {
+    if let Some(took) = find_recovery_time(proofs) {
         scrape.put(&metrics::RESTORE_DURATION, labels, took.as_secs_f64());
     }
-    for (level, at) in verified(state, series, proven_roles) {
-        let values = [service, database.as_ref(), DISK, level.as_str()];
-        scrape.put(&metrics::LAST_VERIFIED, values, seconds(at));
+    if series.content == Content::Globals
+        && let Some(at) = proven_roles.get(&series.service)
+    {
+        let values = [service, database.as_ref(), disk, Level::Restore.as_str()];
+        scrape.put(&metrics::LAST_VERIFIED, values, seconds(*at));
     }
     scrape.put_backup_counts(&series.service, &series.content);
 }
 
-/// Per level the snapshot of the newest backup that stands at it. The snapshot's time and not the
-/// proof's: proving an old backup once more must not make a newer one look proven.
-fn verified(
-    state: &SeriesPicture,
+/// How the backups of a series stand in one place.
+fn put_destination(
+    scrape: &mut Scrape<'_>,
     series: &Series,
-    proven_roles: &ProvenRoles<'_>,
-) -> BTreeMap<Level, Timestamp> {
-    let levels = state
-        .backups
+    destination: Destination,
+    backups: &[Arc<Backup>],
+) {
+    let (service, database) = (series.service.as_str(), database_label(&series.content));
+    let place = destination.as_str();
+    let labels = [service, database.as_ref(), place];
+    let newest = backups.last().map(|it| it.manifest.snapshot_at);
+    scrape.put(&metrics::LAST_SUCCESS, labels, newest.map_or(0.0, seconds));
+    scrape.put(&metrics::KEPT, labels, count(backups.len() as u64));
+    for (level, at) in verified(backups) {
+        let values = [service, database.as_ref(), place, level.as_str()];
+        scrape.put(&metrics::LAST_VERIFIED, values, seconds(at));
+    }
+}
+
+/// Per level the snapshot of the newest backup that stands at it and is not suspect: a proof of an emptied
+/// database vouches for nothing, so that the alert of unproven backups tells of it too. The snapshot's time and not the
+/// proof's: proving an old backup once more must not make a newer one look proven.
+fn verified(backups: &[Arc<Backup>]) -> BTreeMap<Level, Timestamp> {
+    let levels = backups
         .iter()
+        .filter(|backup| backup.is_trusted())
         .filter_map(|backup| Some((backup.level()?, backup.manifest.snapshot_at)));
     let mut newest: BTreeMap<Level, Timestamp> = BTreeMap::new();
     for (level, at) in levels {
         let known = newest.entry(level).or_insert(at);
         *known = at.max(*known);
-    }
-    if series.content == Content::Globals
-        && let Some(at) = proven_roles.get(&series.service)
-    {
-        newest.insert(Level::Restore, *at);
     }
     newest
 }

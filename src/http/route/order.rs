@@ -17,12 +17,12 @@ use serde::Deserialize;
 use super::Shared;
 use super::read::database_ref;
 use crate::board::Picture;
-use crate::domain::backup::{Backup, Level, Reason};
-use crate::domain::id::{BackupId, DatabaseRef, JobId};
+use crate::domain::backup::{Backup, Level, Reason, Series};
+use crate::domain::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use crate::domain::job::{BackupScope, JobRequest, Submission};
 use crate::http::problem::Problem;
 use crate::http::series::shown_series;
-use crate::http::wire::{AcceptedWire, BackupOrderWire};
+use crate::http::wire::{AcceptedWire, BackupOrderWire, FileOrderWire};
 
 /// The desk answers from memory; more than this means it is stuck.
 const DESK_DEADLINE: Duration = Duration::from_secs(10);
@@ -86,8 +86,12 @@ fn scope(picture: &Picture, order: BackupOrderWire) -> Result<BackupScope, Probl
     Ok(BackupScope::Databases(wanted))
 }
 
+/// The databases that are there, and those of which there was something before: one that takes no connections just now says so
+/// itself better than we could.
 fn known_databases(picture: &Picture) -> BTreeSet<DatabaseRef> {
-    let series = shown_series(picture).into_iter();
+    let is_served = |series: &&Series| picture.servers.contains_key(&series.service);
+    let before = picture.series.keys().filter(is_served).cloned();
+    let series = shown_series(picture).into_iter().chain(before);
     series
         .filter_map(|series| {
             let database = series.content.database()?.clone();
@@ -111,10 +115,8 @@ pub(super) async fn verify(
     query: Result<Query<VerifyQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
-    let id = BackupId::parse(&id).map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
-    let only = query.database.as_deref().map(database_ref).transpose()?;
     let (picture, _) = shared.now();
-    let database = database_of(&picture, &id, only.as_ref())?;
+    let (database, id) = named(&picture, &id, query.database.as_deref())?;
     let level = match query.level {
         Some(word) => Level::find(&word).ok_or_else(|| unknown_level(&word))?,
         None => asked_level(&picture, &database),
@@ -122,6 +124,80 @@ pub(super) async fn verify(
     let request = JobRequest::Verify {
         database,
         id,
+        level,
+    };
+    submit(&shared, request).await
+}
+
+/// The backup that a path names; the query may say of which database.
+fn named(
+    picture: &Picture,
+    id: &str,
+    only: Option<&str>,
+) -> Result<(DatabaseRef, BackupId), Problem> {
+    let id = BackupId::parse(id).map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
+    let only = only.map(database_ref).transpose()?;
+    let database = database_of(picture, &id, only.as_ref())?;
+    Ok((database, id))
+}
+
+/// The query of `POST /v1/backups/{id}/accept`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AcceptQuery {
+    database: Option<String>,
+}
+
+/// Accepts one suspect backup.
+pub(super) async fn accept(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    query: Result<Query<AcceptQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let (picture, _) = shared.now();
+    let (database, id) = named(&picture, &id, query.database.as_deref())?;
+    submit(&shared, JobRequest::Accept { database, id }).await
+}
+
+/// Reads everything that is stored again.
+pub(super) async fn fsck(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
+    submit(&shared, JobRequest::Fsck).await
+}
+
+/// Judges a file, whoever made it.
+pub(super) async fn verify_file(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = body.map_err(|wrong| Problem::new(wrong.status(), wrong.body_text()))?;
+    let order: FileOrderWire = serde_json::from_slice(&body).map_err(|wrong| {
+        Problem::bad_request(format!(
+            "the body is no order: {wrong}; send {{\"file\":\"PATH\"}}"
+        ))
+    })?;
+    let level = order.level.map_or(Ok(Level::Content), |word| {
+        Level::find(&word).ok_or_else(|| unknown_level(&word))
+    })?;
+    let service = order.database.map(|name| {
+        let service = name.split('/').next().unwrap_or_default();
+        ServiceName::new(service)
+    });
+    let (picture, _) = shared.now();
+    if let Some(unknown) = service
+        .as_ref()
+        .filter(|it| !picture.servers.contains_key(*it))
+    {
+        let known = picture.servers.keys().map(ToString::to_string).collect();
+        let detail = format!(
+            "no such database server here: {unknown:?}",
+            unknown = unknown.as_str()
+        );
+        return Err(Problem::not_found(detail).knowing(known));
+    }
+    let request = JobRequest::VerifyFile {
+        file: order.file.into(),
+        service,
         level,
     };
     submit(&shared, request).await
@@ -158,7 +234,7 @@ fn database_of(
     match owners.as_slice() {
         [owner] => Ok(owner.clone()),
         [] if only.is_none() && !series.is_empty() => Err(Problem::conflict(
-            "roles are proven together with a database; verify one of that server's backups",
+            "roles stand and fall with a database; name a backup of one of that server's databases",
         )),
         [] => Err(Problem::not_found(format!(
             "there is no backup {id}; GET /v1/backups lists them"
@@ -171,7 +247,7 @@ fn database_of(
     }
 }
 
-async fn submit(shared: &Shared, request: JobRequest) -> Result<Response, Problem> {
+pub(super) async fn submit(shared: &Shared, request: JobRequest) -> Result<Response, Problem> {
     let submission = shared.api.desk.submit(request);
     let submission = tokio::time::timeout(DESK_DEADLINE, submission).await;
     let submission = submission.map_err(|_elapsed| {
@@ -223,7 +299,7 @@ mod tests {
     use super::super::super::fixture;
     use super::*;
     use crate::domain::backup::Content;
-    use crate::domain::id::{DatabaseName, ServiceName};
+    use crate::domain::id::DatabaseName;
 
     async fn told(submission: Submission) -> (StatusCode, Option<String>, serde_json::Value) {
         let response = answer(&fixture::well().read(), submission).into_response();

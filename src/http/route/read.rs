@@ -11,7 +11,8 @@ use super::Shared;
 use crate::domain::id::{DatabaseName, DatabaseRef, ServiceName};
 use crate::http::problem::Problem;
 use crate::http::wire::{
-    self, BackupsWire, ChecksWire, DatabasesWire, JobWire, JobsWire, MigrationsWire, StackWire,
+    self, BackupsWire, ChecksWire, DatabasesWire, JobWire, JobsWire, MigrationsWire, PlanWire,
+    StackWire,
 };
 
 pub(super) async fn stack(State(shared): State<Arc<Shared>>) -> Json<StackWire> {
@@ -41,6 +42,17 @@ pub(super) async fn backups(
     Ok(Json(wire::backups(&picture, only.as_ref())))
 }
 
+/// What retention would do now, in the words of the very function that pruning asks.
+pub(super) async fn plan(
+    State(shared): State<Arc<Shared>>,
+    query: Result<Query<BackupsQuery>, QueryRejection>,
+) -> Result<Json<PlanWire>, Problem> {
+    let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let only = query.database.as_deref().map(database_ref).transpose()?;
+    let (picture, now) = shared.now();
+    Ok(Json(wire::plan(&picture, only.as_ref(), now)))
+}
+
 pub(super) async fn jobs(State(shared): State<Arc<Shared>>) -> Json<JobsWire> {
     let (picture, now) = shared.now();
     Json(wire::jobs(&picture, now))
@@ -66,8 +78,8 @@ pub(super) async fn migrations(State(shared): State<Arc<Shared>>) -> Json<Migrat
 }
 
 pub(super) async fn checks(State(shared): State<Arc<Shared>>) -> Json<ChecksWire> {
-    let (picture, _) = shared.now();
-    Json(wire::checks(&picture))
+    let (picture, now) = shared.now();
+    Json(wire::checks(&picture, now))
 }
 
 /// Reads `service/database`.

@@ -1,21 +1,23 @@
 //! From the picture to the wire; pure, and used by the CLI in place of a sidecar too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::SecondsFormat;
 
 use super::{
-    BackupWire, BackupsWire, CheckWire, ChecksWire, DatabaseWire, DatabasesWire, HealthChecksWire,
-    HealthWire, JobWire, JobsWire, MigrationWire, MigrationsWire, PartWire, ProofWire, ServiceWire,
-    StackWire, VerifiedWire,
+    BackupWire, BackupsWire, CheckWire, ChecksWire, CopiesWire, CopyWire, DatabaseWire,
+    DatabasesWire, DoingWire, HealthChecksWire, HealthWire, JobWire, JobsWire, MigrationWire,
+    MigrationsWire, PartWire, ProofWire, ServiceWire, StackWire, VerifiedWire,
 };
 use crate::board::{JobPicture, Pending, Picture, Reach, SeriesPicture};
-use crate::domain::backup::{Backup, Counted, Proof, Series, Standing};
+use crate::domain::backup::{Backup, Counted, Destination, Proof, Series, Standing, copy, latest};
 use crate::domain::health::{ServiceVerdict, Verdict, judge_stack};
-use crate::domain::id::{DatabaseRef, ServiceName};
+use crate::domain::id::{BackupId, DatabaseRef, ServiceName};
 use crate::domain::job::{JobPart, JobState};
 use crate::domain::policy::Importance;
+use crate::domain::progress::Doing;
 use crate::domain::unit::Timestamp;
 use crate::http::series::shown_series;
 
@@ -36,7 +38,7 @@ pub fn stack(picture: &Picture, now: Timestamp) -> StackWire {
         services: services.collect(),
         databases: databases(picture, now).databases,
         jobs: jobs(picture, now).jobs,
-        concerns: picture.concerns(),
+        concerns: picture.concerns(now),
     }
 }
 
@@ -83,12 +85,30 @@ fn database(picture: &Picture, series: &Series, now: Timestamp) -> Option<Databa
         kept: state.backups.len(),
         newest: newest.map(|it| backup(it)),
         age_seconds: age.map(|it| it.as_secs()),
-        newest_verified: verified.map(|it| VerifiedWire {
-            id: it.manifest.id.to_string(),
-            at: time(it.manifest.snapshot_at),
-            level: it.level().map_or_else(String::new, |it| it.to_string()),
-        }),
+        newest_verified: verified.map(|it| self::verified(it)),
+        latest: latest(state.backups.iter().map(AsRef::as_ref)).map(self::verified),
+        s3: picture.bucket.as_ref().map(|_| copies(state)),
     })
+}
+
+fn copies(state: &SeriesPicture) -> CopiesWire {
+    let newest = state.copies.last();
+    CopiesWire {
+        kept: state.copies.len(),
+        missing: copy::count_missing(&state.backups, &state.copies),
+        newest: newest.map(|it| time(it.manifest.snapshot_at)),
+        level: newest.and_then(|it| it.level()).map(|it| it.to_string()),
+        standing: newest.map(|it| standing_word(it).to_owned()),
+        error: state.copy_error.clone(),
+    }
+}
+
+fn verified(backup: &Backup) -> VerifiedWire {
+    VerifiedWire {
+        id: backup.manifest.id.to_string(),
+        at: time(backup.manifest.snapshot_at),
+        level: backup.level().map_or_else(String::new, |it| it.to_string()),
+    }
 }
 
 /// Every complete backup, or those of one database.
@@ -99,19 +119,41 @@ pub fn backups(picture: &Picture, only: Option<&DatabaseRef>) -> BackupsWire {
         })
     };
     let series = picture.series.iter().filter(|(it, _)| is_wanted(it));
-    let backups = series.flat_map(|(_, state)| state.backups.iter());
     BackupsWire {
-        backups: backups.map(|it| backup(it)).collect(),
+        backups: series.flat_map(|(_, state)| everywhere(state)).collect(),
+    }
+}
+
+/// A series' backups wherever they are, oldest first: one that is on disk is told as it stands there.
+fn everywhere(state: &SeriesPicture) -> Vec<BackupWire> {
+    let mut found: BTreeMap<&BackupId, BackupWire> = BTreeMap::new();
+    let places = [
+        (Destination::Disk, &state.backups),
+        (Destination::S3, &state.copies),
+    ];
+    for (destination, backups) in places {
+        for it in backups {
+            let wire = found.entry(&it.manifest.id).or_insert_with(|| backup(it));
+            wire.destinations.push(CopyWire {
+                destination: destination.as_str().to_owned(),
+                level: it.level().map(|level| level.to_string()),
+                standing: standing_word(it).to_owned(),
+            });
+        }
+    }
+    found.into_values().collect()
+}
+
+fn standing_word(backup: &Backup) -> &'static str {
+    match backup.standing() {
+        Standing::Unproven => "unproven",
+        Standing::Proven(_) => "proven",
+        Standing::Refuted => "refuted",
     }
 }
 
 fn backup(backup: &Backup) -> BackupWire {
     let manifest = &backup.manifest;
-    let standing = match backup.standing() {
-        Standing::Unproven => "unproven",
-        Standing::Proven(_) => "proven",
-        Standing::Refuted => "refuted",
-    };
     let database = manifest.series.content.database();
     BackupWire {
         id: manifest.id.to_string(),
@@ -121,7 +163,7 @@ fn backup(backup: &Backup) -> BackupWire {
         at: time(manifest.snapshot_at),
         reason: manifest.reason.as_str().to_owned(),
         level: backup.level().map(|level| level.to_string()),
-        standing: standing.to_owned(),
+        standing: standing_word(backup).to_owned(),
         size_bytes: manifest.stored_size.0,
         sha256: manifest.stored_sha256.0.clone(),
         file: manifest.file.clone(),
@@ -133,7 +175,21 @@ fn backup(backup: &Backup) -> BackupWire {
         },
         seconds: seconds(manifest.took),
         restore_line: manifest.restore_line.clone(),
-        proof: backup.proofs.last().map(proof),
+        suspect: backup
+            .suspicion()
+            .map_or_else(Vec::new, |it| it.reasons.clone()),
+        accepted_at: backup.acceptance.as_ref().map(|it| time(it.at)),
+        proof: backup
+            .refutation()
+            .or(backup.newest_whole_proof())
+            .or(backup.proofs.last())
+            .map(proof),
+        read_at: backup
+            .proofs
+            .iter()
+            .rfind(|it| it.is_good())
+            .map(|it| time(it.at)),
+        destinations: Vec::new(),
     }
 }
 
@@ -168,6 +224,7 @@ pub fn job(job: &JobPicture, now: Timestamp) -> JobWire {
         ended_at: None,
         seconds: None,
         parts: Vec::new(),
+        doing: job.doing.as_ref().map(doing),
     };
     match &job.state {
         JobState::Queued => {}
@@ -182,6 +239,15 @@ pub fn job(job: &JobPicture, now: Timestamp) -> JobWire {
         }
     }
     wire
+}
+
+fn doing(doing: &Doing) -> DoingWire {
+    DoingWire {
+        subject: doing.subject.clone(),
+        step: doing.step.as_str().to_owned(),
+        bytes: doing.done.map(|it| it.0),
+        of_bytes: doing.total.map(|it| it.0),
+    }
 }
 
 fn part(part: &JobPart) -> PartWire {
@@ -221,10 +287,10 @@ pub(in crate::http) fn configuration_problems(picture: &Picture) -> impl Iterato
 }
 
 /// What is wrong with the configuration and with us.
-pub fn checks(picture: &Picture) -> ChecksWire {
+pub fn checks(picture: &Picture, now: Timestamp) -> ChecksWire {
     ChecksWire {
         problems: configuration_problems(picture).cloned().collect(),
-        concerns: picture.concerns(),
+        concerns: picture.concerns(now),
     }
 }
 
@@ -233,7 +299,10 @@ pub fn health(picture: &Picture, now: Timestamp) -> HealthWire {
     let verdicts = picture.service_verdicts(now);
     let services = verdicts.values().map(|service| judge_stack([service]));
     let shown = shown_series(picture);
-    let series = shown.iter().filter_map(|it| picture.series.get(it));
+    let series = shown
+        .iter()
+        .filter_map(|it| Some((it, picture.series.get(it)?)))
+        .map(|(series, state)| judge_series(picture, series, state, now));
     let configuration = configuration_problems(picture).map(|_| Verdict::Warn);
     let unreadable = picture.folder_problems.iter().map(|_| Verdict::Warn);
     let folder = unreadable.chain([reach(&picture.folder)]);
@@ -243,20 +312,53 @@ pub fn health(picture: &Picture, now: Timestamp) -> HealthWire {
         checks: HealthChecksWire {
             services: [check(services)],
             databases: [check(picture.servers.values().map(|it| reach(&it.reach)))],
-            backups: [check(series.map(judge_series))],
+            backups: [check(series)],
             docker: [check([reach(&picture.docker)])],
             folder: [check(folder)],
+            s3: [check(judge_bucket(picture))],
             configuration: [check(configuration)],
+            notifications: [check(picture.channels.values().map(judge_channel))],
         },
     }
 }
 
-fn judge_series(series: &SeriesPicture) -> Verdict {
-    let is_refuted = |backup: &Arc<Backup>| backup.standing() == Standing::Refuted;
-    if series.last_error.is_some() || series.backups.last().is_some_and(is_refuted) {
-        Verdict::Warn
-    } else {
+/// The bucket, and each series that lacks copies or whose newest one was refuted.
+fn judge_bucket(picture: &Picture) -> Vec<Verdict> {
+    let Some(bucket) = &picture.bucket else {
+        return Vec::new();
+    };
+    let limits = bucket.limits.iter().chain(&bucket.problems);
+    let judge = |state: &SeriesPicture| {
+        let is_refuted = |it: &Arc<Backup>| it.standing() == Standing::Refuted;
+        if state.copy_error.is_some() || state.copies.last().is_some_and(is_refuted) {
+            Verdict::Warn
+        } else {
+            Verdict::Pass
+        }
+    };
+    let series = picture.series.values().map(judge);
+    let limits = limits.map(|_| Verdict::Warn);
+    series.chain(limits).chain([reach(&bucket.reach)]).collect()
+}
+
+fn judge_series(
+    picture: &Picture,
+    series: &Series,
+    state: &SeriesPicture,
+    now: Timestamp,
+) -> Verdict {
+    if picture.series_concerns(series, state, now).is_empty() {
         Verdict::Pass
+    } else {
+        Verdict::Warn
+    }
+}
+
+/// A channel that nothing was sent by yet is not in doubt; one that fails is named, and nothing is down for it.
+fn judge_channel(reach: &Reach) -> Verdict {
+    match reach {
+        Reach::Reached | Reach::Unknown => Verdict::Pass,
+        Reach::Lost(_) => Verdict::Warn,
     }
 }
 
@@ -288,7 +390,7 @@ fn check(verdicts: impl IntoIterator<Item = Verdict>) -> CheckWire {
 }
 
 /// RFC 3339 in UTC, to the second.
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

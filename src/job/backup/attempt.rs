@@ -1,34 +1,35 @@
 //! One try at a dump: snapshot, pg_dump, the look whether something slipped between, digests beside it.
 
+mod census;
+mod pump;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
-
+use super::archive_check::Archive;
 use super::take::{new_id, series};
 use super::{BackupError, TakeRequest};
-use crate::docker::{END_TRAILS_OUTPUT, Exec, ExecOutput, ExecRequest, StdinMode};
-use crate::domain::backup::{Census, Counted, DatabaseFacts, Packing};
-use crate::domain::comparison::{Digest, Rows, TableFacts};
-use crate::domain::failure::chain;
+use crate::docker::{Carried, ExecRequest, StdinMode};
+use crate::domain::backup::suspicion::Extent;
+use crate::domain::backup::{Counted, DatabaseFacts, Level, Packing, Sha256Hex};
 use crate::domain::id::{BackupId, Revision};
-use crate::domain::unit::Timestamp;
+use crate::domain::unit::{ByteCount, Timestamp};
+use crate::job::copy::along::{Along, FileName, Ticket};
 use crate::job::server::{self, Connected, QUESTION, ServerError};
 use crate::job::{JobContext, Run};
 use crate::postgres::catalog::{self, Rights, ServerFacts};
 use crate::postgres::dump::{self, DumpRequest};
-use crate::postgres::relation::{self, LeafRelation, slipped};
+use crate::postgres::relation::{self, LeafRelation};
 use crate::postgres::snapshot::{self, Snapshot};
-use crate::postgres::{
-    ApplicationName, Login, PostgresError, classify_stderr, digest, large_object, revision,
-    sequence,
-};
+use crate::postgres::vitals::database_size;
+use crate::postgres::{ApplicationName, Login, PostgresError, revision};
+use crate::store::read_back::ReadBack;
 use crate::store::staged::{StagedFile, StoredFile};
+use census::{complete, count};
+use pump::{Look, pump, tie};
 
 /// How long pg_dump waits for a table that somebody holds exclusively.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
-/// One batch of digests: a single huge table may take hours on a slow disk.
-const DIGEST_DEADLINE: Duration = Duration::from_hours(6);
 
 /// Whether rows and digests are taken beside the dump.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub(super) enum Counting {
 pub(super) struct Dumped {
     pub(super) id: BackupId,
     pub(super) stored: StoredFile,
+    /// Hash of what was decoded beside the dump; `None` where nobody asks for it.
+    pub(super) decoded: Option<Sha256Hex>,
     pub(super) packing: Packing,
     pub(super) snapshot: Snapshot,
     pub(super) began_at: Timestamp,
@@ -52,13 +55,17 @@ pub(super) struct Dumped {
     pub(super) database_oid: u32,
     pub(super) revision: Option<Revision>,
     pub(super) counted: Counted,
+    pub(super) extent: Option<Extent>,
     pub(super) tool_version: String,
     pub(super) login: Login,
+    /// Decides what becomes of the copy that is made along with it.
+    pub(super) ticket: Option<Ticket>,
 }
 
 /// Everything known before the dump begins.
 struct Opening {
     login: Login,
+    tools: Tools,
     holder: Connected,
     watcher: Connected,
     snapshot: Snapshot,
@@ -67,6 +74,7 @@ struct Opening {
     facts: DatabaseFacts,
     database_oid: u32,
     revision: Option<Revision>,
+    size: Option<ByteCount>,
 }
 
 pub(super) async fn run(
@@ -74,9 +82,10 @@ pub(super) async fn run(
     run: &Run,
     request: &TakeRequest,
     counting: Counting,
+    along: &Along,
 ) -> Result<Dumped, BackupError> {
     tokio::select! {
-        dumped = dump(context, run, request, counting) => dumped,
+        dumped = dump(context, run, request, counting, along) => dumped,
         () = run.stop.cancelled() => Err(BackupError::Cancelled),
     }
 }
@@ -86,27 +95,18 @@ async fn dump(
     run: &Run,
     request: &TakeRequest,
     counting: Counting,
+    along: &Along,
 ) -> Result<Dumped, BackupError> {
-    let mut opening = open(context, run, request).await?;
+    let mut opening = Box::pin(open(context, run, request)).await?;
     let began_at = context.clock.now();
     let id = new_id(began_at)?;
-    let tools = find_tools(context, request, &mut opening).await?;
-    let staged = context
-        .store
-        .begin(&series(context, request), &id, tools.packing)?;
-    let spec = dump::dump_command(&DumpRequest {
-        login: &opening.login,
-        database: &request.database,
-        snapshot: Some(&opening.snapshot.name),
-        packing: tools.packing,
-        lock_wait: LOCK_WAIT,
-        application: &ApplicationName::build(&context.project, run.id.as_str()),
-    });
-    let asked = tie(server::request(spec, StdinMode::Absent), tools.packing);
-    let exec = context.docker.exec(&request.target.container, asked);
-    let exec = exec
-        .await
-        .map_err(|source| server::docker_error(&request.target, source))?;
+    let packing = opening.tools.packing;
+    let name = file_name(context, request, &opening, &id);
+    let staged = context.store.begin(&name.series, &id, packing)?;
+    let ticket = along.follow(&staged, name).await;
+    let read_along = read_along(request, &staged)?;
+    let asked = asked_dump(context, run, request, &opening);
+    let exec = server::begin(context, &request.target, asked, Carried::Output).await?;
     let done = AtomicUsize::new(0);
     let (relations, holder, watcher) = (
         &opening.relations,
@@ -115,15 +115,32 @@ async fn dump(
     );
     let pump = async {
         let stored = pump(context, exec, staged, Look { watcher, relations }).await?;
+        let stored = Unchecked(Some(stored));
         Ok::<_, BackupError>((stored, done.load(Ordering::Acquire)))
     };
     let count = count(&counting, holder, relations, &done);
-    let ((stored, done_at_end), counted) = tokio::try_join!(pump, async { Ok(count.await) })?;
+    let archive = Archive {
+        context,
+        target: &request.target,
+        login: &opening.login,
+        packing,
+    };
+    let decode = async {
+        match read_along {
+            Some(along) => archive.decode(along).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let ((stored, done_at_end), counted, decoded) =
+        tokio::try_join!(pump, async { Ok(count.await) }, decode)?;
     let counted = complete(&mut opening, counted, done_at_end).await;
+    let size = opening.size;
+    let extent = size.map(|size| census::extent(&opening.relations, &counted, size));
     Ok(Dumped {
         id,
-        stored,
-        packing: tools.packing,
+        stored: stored.keep()?,
+        decoded,
+        packing,
         snapshot: opening.snapshot,
         began_at,
         server: opening.server,
@@ -131,9 +148,74 @@ async fn dump(
         database_oid: opening.database_oid,
         revision: opening.revision,
         counted,
-        tool_version: tools.version,
+        extent,
+        tool_version: opening.tools.version,
         login: opening.login,
+        ticket,
     })
+}
+
+/// A complete file whose decode is not through: when that fails, or nobody waits for it any more, the file goes.
+struct Unchecked(Option<StoredFile>);
+
+impl Unchecked {
+    fn keep(mut self) -> Result<StoredFile, BackupError> {
+        // It is taken once, here.
+        self.0.take().ok_or(BackupError::Cancelled)
+    }
+}
+
+impl Drop for Unchecked {
+    fn drop(&mut self) {
+        if let Some(stored) = self.0.take() {
+            // What cannot be removed now is swept at the next start.
+            drop(stored.discard());
+        }
+    }
+}
+
+fn file_name(
+    context: &JobContext,
+    request: &TakeRequest,
+    opening: &Opening,
+    id: &BackupId,
+) -> FileName {
+    FileName {
+        series: series(context, request),
+        id: id.clone(),
+        packing: opening.tools.packing,
+        expected: opening.size,
+    }
+}
+
+/// What starts pg_dump in the database's container.
+fn asked_dump(
+    context: &JobContext,
+    run: &Run,
+    request: &TakeRequest,
+    opening: &Opening,
+) -> ExecRequest {
+    let packing = opening.tools.packing;
+    let spec = dump::dump_command(&DumpRequest {
+        login: &opening.login,
+        database: &request.database,
+        encoding: &opening.facts.encoding,
+        snapshot: Some(&opening.snapshot.name),
+        packing,
+        lock_wait: LOCK_WAIT,
+        application: &ApplicationName::build(&context.project, run.id.as_str()),
+    });
+    tie(server::request(spec, StdinMode::Absent), packing)
+}
+
+/// The file as the archive's decode reads it; at `stream` nobody does.
+fn read_along(request: &TakeRequest, staged: &StagedFile) -> Result<Option<ReadBack>, BackupError> {
+    match request.level {
+        Level::Stream => Ok(None),
+        Level::Archive | Level::Restore | Level::Rows | Level::Content => {
+            Ok(Some(ReadBack::follow(staged)?))
+        }
+    }
 }
 
 async fn open(
@@ -143,8 +225,13 @@ async fn open(
 ) -> Result<Opening, BackupError> {
     let target = &request.target;
     let login = server::login(context, target).await?;
-    let mut holder = server::connect(context, run, target, &request.database).await?;
-    let mut watcher = server::connect(context, run, target, &request.database).await?;
+    let connect = || server::connect(context, run, target, &request.database);
+    // Each is a program that starts: together they take as long as one.
+    let (tools, mut holder, mut watcher) = tokio::try_join!(
+        find_tools(context, request, &login),
+        async { Ok(connect().await?) },
+        async { Ok(connect().await?) },
+    )?;
     let server = catalog::server_facts(&mut watcher.session).await;
     let server = server.map_err(|source| watcher.error(source))?;
     if server.rights == Rights::Limited {
@@ -154,6 +241,12 @@ async fn open(
     }
     let facts = catalog::database_facts(&mut watcher.session).await;
     let facts = facts.map_err(|source| watcher.error(source))?;
+    let size = match database_size(&mut watcher.session).await {
+        Ok(size) => Some(size),
+        // Who may not ask this may still dump.
+        Err(PostgresError::Server { .. }) => None,
+        Err(source) => return Err(watcher.error(source).into()),
+    };
     let snapshot = snapshot::begin_snapshot(&mut holder.session).await;
     let snapshot = snapshot.map_err(|source| holder.error(source))?;
     let relations = relation::relations(&mut holder.session).await;
@@ -163,6 +256,7 @@ async fn open(
     let state = state.map_err(|source| holder.error(source))?;
     Ok(Opening {
         login,
+        tools,
         holder,
         watcher,
         snapshot,
@@ -171,6 +265,7 @@ async fn open(
         facts,
         database_oid: state.database_oid,
         revision: state.revision,
+        size,
     })
 }
 
@@ -182,7 +277,7 @@ struct Tools {
 async fn find_tools(
     context: &JobContext,
     request: &TakeRequest,
-    opening: &mut Opening,
+    login: &Login,
 ) -> Result<Tools, BackupError> {
     let container = &request.target.container;
     let ask = |spec| async {
@@ -193,12 +288,11 @@ async fn find_tools(
             .await;
         ran.map_err(|source| server::docker_error(&request.target, source))
     };
-    let packing = dump::choose_packing(
-        &ask(dump::packing_probe_command(&opening.login))
-            .await?
-            .stdout,
-    );
-    let told = ask(dump::version_command(&opening.login)).await?;
+    let (probed, told) = tokio::try_join!(
+        ask(dump::packing_probe_command(login)),
+        ask(dump::version_command(login))
+    )?;
+    let packing = dump::choose_packing(&probed.stdout);
     if told.end().is_missing_program() {
         let service = request.target.service.clone();
         return Err(BackupError::MissingProgram {
@@ -207,179 +301,9 @@ async fn find_tools(
         });
     }
     let version = dump::parse_version(&told.stdout);
-    let version = version.map_err(|source| opening.watcher.error(source))?;
-    Ok(Tools { packing, version })
-}
-
-/// The look at the first byte: pg_dump holds all its locks by then.
-struct Look<'a> {
-    watcher: &'a mut Connected,
-    relations: &'a [LeafRelation],
-}
-
-impl Look<'_> {
-    async fn slipped(&mut self) -> Result<Vec<String>, BackupError> {
-        let seen = relation::look(&mut self.watcher.session).await;
-        let seen = seen.map_err(|source| self.watcher.error(source))?;
-        Ok(slipped(self.relations, &seen)
-            .into_iter()
-            .map(|it| it.name.clone())
-            .collect())
-    }
-}
-
-/// Carries the dump to the disk, once, and learns how pg_dump ended.
-async fn pump(
-    context: &JobContext,
-    exec: Exec,
-    mut staged: StagedFile,
-    mut look: Look<'_>,
-) -> Result<StoredFile, BackupError> {
-    let Exec {
-        id,
-        stdin,
-        mut output,
-    } = exec;
-    let mut looked = false;
-    while let Some(chunk) = next_chunk(context, &mut output).await? {
-        if !looked {
-            looked = true;
-            let tables = look.slipped().await?;
-            if !tables.is_empty() {
-                return Err(BackupError::Slipped { tables });
-            }
-        }
-        staged.write(chunk).await?;
-    }
-    let end = context.docker.exec_end(&id, END_TRAILS_OUTPUT).await;
-    let end = end.map_err(|source| BackupError::Stream {
-        program: "pg_dump",
+    let version = version.map_err(|source| ServerError::Postgres {
+        service: request.target.service.clone(),
         source,
     })?;
-    let said = output.stderr().text();
-    // Held until here: with it the program would have ended.
-    drop(stdin);
-    if !end.is_success() {
-        // A rewrite before its locks can make pg_dump itself stumble, over an index that is gone: begin again.
-        let tables = look.slipped().await?;
-        if !tables.is_empty() {
-            return Err(BackupError::Slipped { tables });
-        }
-        let source = classify_stderr("pg_dump", &said);
-        return Err(BackupError::Program {
-            program: "pg_dump",
-            code: end.code,
-            source,
-        });
-    }
-    Ok(staged.finish().await?)
-}
-
-/// A dump ends with our connection: a killed sidecar leaves no pg_dump with its locks behind. Through a
-/// filter, code 0 means that both ended with 0.
-fn tie(request: ExecRequest, packing: Packing) -> ExecRequest {
-    match dump::dump_filter(packing) {
-        Some(filter) => request.tied_to_connection_through(&filter),
-        None => request.tied_to_connection(),
-    }
-}
-
-async fn next_chunk(
-    context: &JobContext,
-    output: &mut ExecOutput,
-) -> Result<Option<bytes::Bytes>, BackupError> {
-    let silence = context.limits.silence;
-    match timeout(silence, output.next()).await {
-        Ok(Ok(chunk)) => Ok(chunk),
-        Ok(Err(source)) => Err(BackupError::Stream {
-            program: "pg_dump",
-            source,
-        }),
-        Err(_elapsed) => Err(BackupError::Silent {
-            silent_for: silence,
-        }),
-    }
-}
-
-/// Counts and digests every table of the snapshot; a failure costs the counts, never the dump.
-async fn count(
-    counting: &Counting,
-    holder: &mut Connected,
-    relations: &[LeafRelation],
-    done: &AtomicUsize,
-) -> Counted {
-    if let Counting::Without(why) = counting {
-        return Counted::Absent(why.clone());
-    }
-    let begun = Instant::now();
-    match take_census(holder, relations, done).await {
-        Ok(census) => {
-            let (tables, took_ms) = (census.tables.len(), begun.elapsed().as_millis());
-            tracing::debug!(tables, took_ms, "digests taken");
-            Counted::Exact(census)
-        }
-        Err(source) => {
-            let error = holder.error(source);
-            tracing::warn!(error = %chain(&error), "digests could not be taken; the proof will reach level restore");
-            Counted::Absent(chain(&error))
-        }
-    }
-}
-
-async fn take_census(
-    holder: &mut Connected,
-    relations: &[LeafRelation],
-    done: &AtomicUsize,
-) -> Result<Census, PostgresError> {
-    let session = &mut holder.session;
-    let sequences_before = sequence::sequences(session).await?;
-    let mut tables = Vec::with_capacity(relations.len() + 1);
-    for batch in digest::batches(relations) {
-        tables.extend(digest::digest_batch(session, batch, DIGEST_DEADLINE).await?);
-        done.store(tables.len(), Ordering::Release);
-    }
-    tables.push(large_object::digest_large_objects(session, DIGEST_DEADLINE).await?);
-    Ok(Census {
-        tables,
-        sequences_before,
-        sequences_after: Vec::new(),
-    })
-}
-
-/// What has to be read once pg_dump is done: sequences again, and whether tables whose digest came later
-/// still have the storage they had.
-async fn complete(opening: &mut Opening, counted: Counted, done_at_end: usize) -> Counted {
-    let Counted::Exact(mut census) = counted else {
-        return counted;
-    };
-    let read = async {
-        census.sequences_after = sequence::sequences(&mut opening.holder.session).await?;
-        let late = opening.relations.iter().skip(done_at_end);
-        if late.len() == 0 {
-            return Ok(Vec::new());
-        }
-        let seen = relation::look(&mut opening.watcher.session).await?;
-        let changed = slipped(late, &seen).into_iter().map(|it| it.name.clone());
-        Ok::<Vec<String>, PostgresError>(changed.collect())
-    };
-    match read.await {
-        Ok(changed) => {
-            census
-                .tables
-                .iter_mut()
-                .filter(|it| changed.contains(&it.name))
-                .for_each(distrust);
-            Counted::Exact(census)
-        }
-        Err(source) => {
-            let error: ServerError = opening.watcher.error(source);
-            Counted::Absent(format!("the last look failed: {}", chain(&error)))
-        }
-    }
-}
-
-fn distrust(table: &mut TableFacts) {
-    let why = "it was truncated or rewritten after the dump ended and before its digest".to_owned();
-    table.rows = Rows::Absent(why.clone());
-    table.digest = Digest::Absent(why);
+    Ok(Tools { packing, version })
 }

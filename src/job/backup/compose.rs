@@ -36,7 +36,7 @@ pub(super) fn manifest(
         published_at: context.clock.now(),
         snapshot_lsn: dumped.snapshot.lsn.clone(),
         took: checked.took,
-        restore_line: restore_line(&file, dumped.packing),
+        restore_line: restore_line(&file, dumped.packing, Entry::of(request, dumped)),
         file,
         stored_size: dumped.stored.size,
         stored_sha256: dumped.stored.sha256.clone(),
@@ -55,16 +55,50 @@ pub(super) fn manifest(
         revision: dumped.revision.clone(),
         schema_fingerprint: checked.schema,
         counted: dumped.counted.clone(),
+        extent: dumped.extent,
+        suspicion: None,
         globals: checked.globals,
         level: request.level.min(Level::Archive),
     }
 }
 
+/// Where stock tools begin to restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// In the database that every server has.
+    Usual,
+    /// In one without an encoding, where no name is read as another: the name of the database, or of its owner, has letters
+    /// beyond ASCII, and the database is not in UTF-8.
+    WithoutEncoding,
+}
+
+impl Entry {
+    fn of(request: &TakeRequest, dumped: &Dumped) -> Self {
+        let facts = &dumped.facts;
+        let is_usual = request.database.as_str().is_ascii() && facts.owner.is_ascii()
+            || matches!(facts.encoding.as_str(), "UTF8" | "SQL_ASCII");
+        if is_usual {
+            Self::Usual
+        } else {
+            Self::WithoutEncoding
+        }
+    }
+}
+
 /// The one line that restores the file with stock tools, as a superuser, into a server that lacks the database.
-pub(super) fn restore_line(file: &str, packing: Packing) -> String {
+pub(super) fn restore_line(file: &str, packing: Packing, entry: Entry) -> String {
+    let (before, database) = match entry {
+        Entry::Usual => ("", "postgres"),
+        Entry::WithoutEncoding => (
+            "createdb -T template0 -E SQL_ASCII --locale=C sql_ascii; ",
+            "sql_ascii",
+        ),
+    };
     match packing {
-        Packing::InnerZstd | Packing::InnerGzip => format!("pg_restore -C -d postgres {file}"),
-        Packing::OuterZstd => format!("zstd -dc {file} | pg_restore -C -d postgres"),
-        Packing::PlainSql => format!("psql -d postgres -f {file}"),
+        Packing::InnerZstd | Packing::InnerGzip => {
+            format!("{before}pg_restore -C -d {database} {file}")
+        }
+        Packing::OuterZstd => format!("{before}zstd -dc {file} | pg_restore -C -d {database}"),
+        Packing::PlainSql => format!("{before}psql -d {database} -f {file}"),
     }
 }

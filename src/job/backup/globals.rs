@@ -5,14 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::compose::restore_line;
+use super::compose::{Entry, restore_line};
 use super::take::new_id;
 use super::{BackupError, Stages, Taken};
 use crate::docker::StdinMode;
 use crate::domain::backup::{Content, Counted, Level, Manifest, Origin, Packing, Reason, Series};
 use crate::domain::id::BackupId;
+use crate::domain::raw_text;
 use crate::domain::roster::ServerTarget;
 use crate::domain::unit::Timestamp;
+use crate::job::copy::along::Copied;
 use crate::job::server;
 use crate::job::{JobContext, Run};
 use crate::postgres::catalog::{self, ServerFacts};
@@ -183,7 +185,11 @@ async fn publish(
         archive: archived_at - dumped_at,
         publish: archived_at.elapsed(),
     };
-    Ok(Taken { manifest, stages })
+    Ok(Taken {
+        manifest,
+        stages,
+        copied: Copied::NotAsked,
+    })
 }
 
 /// Writes the text and reads it back.
@@ -194,9 +200,10 @@ async fn store(
     sql: String,
 ) -> Result<StoredFile, BackupError> {
     let mut staged = context.store.begin(series, id, Packing::PlainSql)?;
-    staged.write(Bytes::from(sql)).await?;
+    staged.write(Bytes::from(raw_text::bytes(&sql))).await?;
     let stored = staged.finish().await?;
-    if ReadBack::open(&stored.path)?.finish().await? == stored.sha256 {
+    let file = ReadBack::open(&stored.path).await?;
+    if file.finish().await? == stored.sha256 {
         return Ok(stored);
     }
     let path = stored.path.clone();
@@ -230,7 +237,7 @@ fn manifest(
         published_at: context.clock.now(),
         snapshot_lsn: None,
         took: head.took,
-        restore_line: restore_line(&file, Packing::PlainSql),
+        restore_line: restore_line(&file, Packing::PlainSql, Entry::Usual),
         file,
         stored_size: stored.size,
         stored_sha256: stored.sha256.clone(),
@@ -249,6 +256,8 @@ fn manifest(
         revision: None,
         schema_fingerprint: None,
         counted: Counted::Absent("roles are compared line by line".to_owned()),
+        extent: None,
+        suspicion: None,
         globals: None,
         level: Level::Archive,
     }

@@ -4,6 +4,7 @@ use super::{Connected, PORT, ServerError, connect, connect_maintenance, docker_e
 use crate::domain::health::ServerVitals;
 use crate::domain::id::DatabaseName;
 use crate::domain::policy::DatabaseSelection;
+use crate::domain::restore::mark::Stage;
 use crate::domain::roster::ServerTarget;
 use crate::job::{JobContext, Run};
 use crate::postgres::catalog::DatabaseRole;
@@ -145,6 +146,24 @@ pub async fn choose(
         chosen.push(entry.name);
     }
     Ok(chosen)
+}
+
+/// Whether a restore put the database with this OID aside, where it still is. Nobody knows where the server does not
+/// answer, and then the answer is no.
+pub async fn is_kept(
+    context: &JobContext,
+    run: &Run,
+    target: &ServerTarget,
+    database_oid: u32,
+) -> bool {
+    let Ok(mut maintenance) = connect_maintenance(context, run, target).await else {
+        return false;
+    };
+    let listed = crate::postgres::catalog::databases(&mut maintenance.session).await;
+    listed.is_ok_and(|listed| {
+        let mut listed = listed.iter().filter(|it| it.oid == database_oid);
+        listed.any(|it| matches!(it.mark(), Some(mark) if mark.stage != Stage::Copy))
+    })
 }
 
 async fn holds_tables(

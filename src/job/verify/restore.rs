@@ -6,11 +6,15 @@ use tokio::time::Instant;
 
 use super::scratch::{JOBS, Scratch, StartError};
 use super::{VerifyError, database_of};
+use crate::docker::ExecResult;
 use crate::domain::backup::Backup;
 use crate::domain::failure::bounded;
 use crate::domain::id::DatabaseName;
 use crate::job::JobContext;
-use crate::postgres::scratch::{RestoreRequest, filter_globals, restore_command, restore_prelude};
+use crate::postgres::scratch::{
+    RestoreEntry, RestoreRequest, filter_globals, find_lack, is_failure_of_psql,
+    is_failure_of_restore, restore_command,
+};
 
 /// How long a statement of ours may take in an idle server.
 const STATEMENT: Duration = Duration::from_mins(2);
@@ -21,13 +25,15 @@ pub(super) enum Restored {
     Done(RestoredCopy),
     /// pg_restore found it impossible.
     Refused(String),
+    /// The image lacks what the database was made with.
+    Unserved(String),
 }
 
 /// The restored copy.
 pub(super) struct RestoredCopy {
     /// How long pg_restore took.
     pub(super) took: Duration,
-    /// Tablespaces that the copy does without.
+    /// The server's tablespaces.
     pub(super) tablespaces: Vec<String>,
 }
 
@@ -43,12 +49,17 @@ pub(super) async fn run(
 ) -> Result<Restored, VerifyError> {
     let mut tablespaces = Vec::new();
     if let Some(globals) = globals {
-        let filtered = filter_globals(globals, &scratch.plan.bootstrap_user);
+        let plan = &scratch.plan;
+        let filtered = filter_globals(globals, &plan.bootstrap_user, plan.tablespaces());
         let command = scratch.plan.globals_command(&scratch.application);
         let ran = scratch.run(context, command, Some(filtered.sql)).await?;
         if !ran.end().is_success() {
             scratch.check_alive(context).await.map_err(into_verify)?;
-            let said = bounded(ran.stderr.trim(), 1_000);
+            scratch.expect_room(&ran)?;
+            if is_failure_of_psql(ran.code, &ran.stderr) {
+                return Err(lost("could not restore the roles", &ran));
+            }
+            let said = told(&ran.stderr);
             return Ok(Restored::Refused(format!(
                 "its roles cannot be created: {said}"
             )));
@@ -56,25 +67,18 @@ pub(super) async fn run(
         tablespaces = filtered.tablespaces;
     }
     let database = database_of(backup);
-    if let Some(prelude) = restore_prelude(&database) {
-        let mut session = scratch
-            .connect(context, &DatabaseName::new("template1"))
-            .await?;
-        session
-            .run(prelude, STATEMENT)
-            .await
-            .map_err(VerifyError::Session)?;
-    }
-    let extensions = backup
-        .manifest
-        .facts
-        .as_ref()
-        .map(|facts| facts.extensions.clone());
+    let facts = backup.manifest.facts.as_ref();
+    let encoding = facts.map(|facts| facts.encoding.as_str());
+    let entry = RestoreEntry::of(&database, encoding, &scratch.plan.encoding);
+    prepare(context, scratch, &entry).await?;
+    let extensions = facts.map_or(&[] as &[String], |facts| &facts.extensions);
     let command = restore_command(&RestoreRequest {
         login: &scratch.login,
         file: scratch.file,
+        entry: &entry.database,
+        tablespaces: scratch.plan.tablespaces(),
         jobs: JOBS,
-        extensions: &extensions.unwrap_or_default(),
+        extensions,
         application: &scratch.application,
     });
     let begun = Instant::now();
@@ -88,12 +92,51 @@ pub(super) async fn run(
     // A server killed for memory, or a full disk, says nothing about the backup.
     scratch.check_alive(context).await.map_err(into_verify)?;
     scratch.expect_room(&ran)?;
+    if is_failure_of_restore(ran.code, &ran.stderr) {
+        return Err(lost("could not restore", &ran));
+    }
+    if let Some(said) = find_lack(&ran.stderr, extensions) {
+        return Ok(Restored::Unserved(bounded(said.trim(), 1_000)));
+    }
     Ok(Restored::Refused(bounded(ran.stderr.trim(), 1_000)))
 }
 
-fn into_verify(error: StartError) -> VerifyError {
+async fn prepare(
+    context: &JobContext,
+    scratch: &Scratch,
+    entry: &RestoreEntry,
+) -> Result<(), VerifyError> {
+    if entry.preludes.is_empty() {
+        return Ok(());
+    }
+    let first = DatabaseName::new("template1");
+    let mut session = scratch.connect(context, &first).await?;
+    for prelude in &entry.preludes {
+        let ran = session.run(prelude, STATEMENT).await;
+        ran.map_err(VerifyError::Session)?;
+    }
+    Ok(())
+}
+
+/// What the server met it may not meet again: no verdict, and the proof is tried again.
+fn lost(operation: &'static str, ran: &ExecResult) -> VerifyError {
+    let said = format!("code {}: {}", ran.code, told(&ran.stderr));
+    VerifyError::Scratch { operation, said }
+}
+
+/// What was said, without the places in the server's own source.
+fn told(stderr: &str) -> String {
+    let lines = stderr
+        .trim()
+        .lines()
+        .filter(|line| !line.starts_with("LOCATION:"));
+    bounded(&lines.collect::<Vec<_>>().join("\n"), 1_000)
+}
+
+/// An image that served a moment ago and does not any more is an error.
+pub(super) fn into_verify(error: StartError) -> VerifyError {
     match error {
-        StartError::Unserved(said) => VerifyError::Scratch {
+        StartError::Unserved(said) | StartError::Undecodable(said) => VerifyError::Scratch {
             operation: "ended",
             said,
         },

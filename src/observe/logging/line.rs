@@ -65,7 +65,7 @@ where
             timestamp,
             level: event.metadata().level().as_str(),
             target: event.metadata().target(),
-            project: self.project.as_deref(),
+            project: self.project.as_deref().or_else(|| super::found_project()),
             fields,
         };
         match self.format {

@@ -102,7 +102,9 @@ families! {
     LAST_ATTEMPT = Gauge "backup_last_attempt_timestamp_seconds" ["service", "database"]
         "When a backup was last tried, seconds since 1970; 0 when never.";
     LAST_VERIFIED = Gauge "backup_last_verified_timestamp_seconds" ["service", "database", "destination", "level"]
-        "Snapshot time of the newest backup whose verification reached exactly this level, seconds since 1970.";
+        "Snapshot time of the newest backup that is not suspect and whose verification reached exactly this level, seconds since 1970.";
+    OLDEST_READ = Gauge "backup_oldest_read_timestamp_seconds" ["service", "database", "destination"]
+        "When the bytes of the backup that was read the longest ago were last read, seconds since 1970.";
     BACKUP_RUNS = Counter "backup_runs_total" ["service", "database", "outcome"]
         "Backups of this process by outcome.";
     BACKUP_DURATION = Histogram "backup_duration_seconds" ["service", "database", "stage"]
@@ -137,6 +139,8 @@ families! {
         "How long the newest answer of the service's health probe took.";
     CONFIG_ERRORS = Gauge "config_errors" []
         "Labels and variables that are wrong; the page and `status` name them.";
+    CHANNEL_UP = Gauge "notification_channel_up" ["channel"]
+        "1 when the channel took its newest message or check, 0 when it did not; none before the first.";
     DISK_FREE = Gauge "disk_free_bytes" ["path"]
         "Free bytes where backups are kept.";
     CONTAINER_CPU = Counter "container_cpu_seconds_total" ["service"]

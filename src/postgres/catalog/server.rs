@@ -53,6 +53,8 @@ pub struct ServerFacts {
     pub recovery: Recovery,
     /// Settings a scratch server needs to be like this one, `shared_preload_libraries` among them.
     pub carried_settings: Vec<(String, String)>,
+    /// Encoding of `template1`, as which the names of roles are kept.
+    pub encoding: String,
     /// Room in the lock table: `max_locks_per_transaction` times connections and prepared transactions.
     pub lock_table_size: u64,
 }
@@ -72,6 +74,8 @@ SELECT (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_sys
   pg_catalog.current_setting('server_version') AS version,
   (SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.oid = 10) AS bootstrap_user,
   me.rolname AS current_user,
+  COALESCE((SELECT pg_catalog.pg_encoding_to_char(d.encoding) FROM pg_catalog.pg_database AS d WHERE d.datname = 'template1'),
+    'UTF8') AS encoding,
   CASE WHEN me.rolsuper THEN 'superuser' WHEN me.rolbypassrls THEN 'bypass' ELSE 'limited' END AS rights,
   CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END AS recovery,
   pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int8
@@ -108,6 +112,7 @@ pub async fn server_facts(session: &mut Session) -> Result<ServerFacts, Postgres
         current_user: String,
         rights: Rights,
         recovery: Recovery,
+        encoding: String,
         lock_table_size: u64,
         carried_settings: Vec<(String, String)>,
     }
@@ -125,6 +130,7 @@ pub async fn server_facts(session: &mut Session) -> Result<ServerFacts, Postgres
         rights: row.rights,
         recovery: row.recovery,
         carried_settings,
+        encoding: row.encoding,
         lock_table_size: row.lock_table_size,
     })
 }

@@ -1,8 +1,9 @@
 # Runs a scratch server in a container of a database image, without its entrypoint.
-# Arguments: folder, major version, bootstrap user, user id of the live server ('' when unknown).
+# Arguments: folder, major version, bootstrap user, user id of the live server ('' when unknown), encoding of its names.
 # Variable: STACKWARDEN_CONFIGURATION, the text of postgresql.conf.
+# Ends with 64 for an image that it cannot serve, and with 65 where initdb failed for whatever reason.
 set -eu
-folder=$1 major=$2 bootstrap=$3 wanted=$4
+folder=$1 major=$2 bootstrap=$3 wanted=$4 encoding=$5
 umask 077
 
 fail() { echo "stackwarden: $1" >&2; exit 64; }
@@ -14,7 +15,9 @@ for candidate in "$(dirname "$(command -v postgres 2>/dev/null || echo /none/pos
   "/usr/pgsql-$major/bin" /opt/bitnami/postgresql/bin /usr/local/pgsql/bin /usr/local/bin /usr/bin \
   /usr/lib/postgresql/*/bin /opt/*/bin /nix/var/nix/profiles/default/bin; do
   if [ -x "$candidate/postgres" ] && [ -x "$candidate/initdb" ]; then
-    case "$("$candidate/postgres" -V 2>/dev/null)" in
+    # A program that was killed says nothing about the image.
+    version=$("$candidate/postgres" -V 2>/dev/null) || { [ $? -lt 128 ] || exit 65; }
+    case $version in
       *") $major."* | *") $major "* | *") ${major}beta"* | *") ${major}rc"* | *") ${major}devel"* | *") $major") programs=$candidate; break ;;
     esac
   fi
@@ -48,10 +51,14 @@ else
   set --
 fi
 
+# Checksums of pages guard what is kept; newer versions write them unless told otherwise.
+checksums=
+[ "$major" -lt 18 ] || checksums=--no-data-checksums
+
 # Not the image's own working folder, which the server's user may not enter.
 cd /
-"$@" "$folder/bin/initdb" -D "$folder/data" -U "$bootstrap" -A trust -E UTF8 --locale=C --no-sync --no-instructions >/dev/null \
-  || fail "initdb failed"
+LC_ALL=C "$@" "$folder/bin/initdb" -D "$folder/data" -U "$bootstrap" -A trust -E "$encoding" --locale=C --no-sync --no-instructions $checksums >/dev/null \
+  || { echo "stackwarden: initdb ended with code $?" >&2; exit 65; }
 printf '%s\n' "$STACKWARDEN_CONFIGURATION" > "$folder/data/postgresql.auto.conf"
 printf 'local all all trust\n' > "$folder/data/pg_hba.conf"
 unset STACKWARDEN_CONFIGURATION

@@ -83,7 +83,7 @@ impl NetworkTransport {
         let mut answers = Vec::with_capacity(replies.len());
         for reply in replies {
             match reply {
-                Ok(messages) => answers.push(Ok(lines(&messages))),
+                Ok(messages) => answers.push(lines(&messages)),
                 Err(error) => match server_error(&error) {
                     Some(failure) if !self.client.is_closed() => answers.push(Err(failure)),
                     Some(failure) => return Err(failure),
@@ -109,14 +109,17 @@ impl NetworkTransport {
     }
 }
 
-fn lines(messages: &[SimpleQueryMessage]) -> Vec<String> {
-    messages
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        })
-        .collect()
+/// The rows of an answer. Text that is none, of a database without an encoding, is a failure of that question alone.
+fn lines(messages: &[SimpleQueryMessage]) -> Answer {
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row.try_get(0)),
+        _ => None,
+    });
+    let read = rows.filter_map(Result::transpose).map(|text| {
+        let text = text.map_err(|error| PostgresError::answer(format!("no text: {error}")))?;
+        Ok(text.to_owned())
+    });
+    read.collect()
 }
 
 fn server_error(error: &tokio_postgres::Error) -> Option<PostgresError> {

@@ -7,6 +7,7 @@
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 
 use super::Answer;
+use crate::domain::raw_text;
 use crate::postgres::failure::PostgresError;
 
 type Reader = BufReader<Box<dyn AsyncRead + Send + Unpin>>;
@@ -133,10 +134,9 @@ async fn read_line(reader: &mut Reader) -> Result<String, PostgresError> {
             source: None,
         });
     }
-    Ok(String::from_utf8(line).unwrap_or_else(|error| {
-        // A database without an encoding may hold any bytes in its names.
-        String::from_utf8_lossy(error.as_bytes()).into_owned()
-    }))
+    // A database without an encoding may hold any bytes in its names. Rows are JSON, where this reads as `\xe9`: such a table
+    // cannot be asked for by its name, but it is taken for no other one.
+    Ok(raw_text::read(line).replace('\0', r"\\x"))
 }
 
 #[cfg(test)]
@@ -145,6 +145,7 @@ mod tests {
 
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 
+    use super::{Reader, read_line};
     use crate::domain::failure::FailureKind;
     use crate::postgres::{PostgresError, Session};
 
@@ -208,6 +209,18 @@ mod tests {
             assert_eq!(row.n, "stackwarden-0-1 end");
         };
         tokio::join!(psql, ours);
+    }
+
+    #[tokio::test]
+    async fn names_that_are_no_text_stay_apart() {
+        for (byte, name) in [(0xe9, "caf\\xe9"), (0xe8, "caf\\xe8")] {
+            let mut line = b"{\"n\": \"caf?\"}\n".to_vec();
+            line[10] = byte;
+            let mut reader: Reader = BufReader::new(Box::new(std::io::Cursor::new(line)));
+            let read = read_line(&mut reader).await.unwrap();
+            let row: Row = serde_json::from_str(&read).unwrap();
+            assert_eq!(row.n, name);
+        }
     }
 
     #[tokio::test]

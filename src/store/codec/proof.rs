@@ -8,7 +8,7 @@ use super::{CodecError, Detail, FORMAT, check_format, to_bytes, unknown};
 use crate::domain::backup::{Level, Proof};
 use crate::domain::comparison::{Compared, Difference, ObjectComparison, ObjectKind};
 use crate::domain::id::BackupId;
-use crate::domain::unit::Timestamp;
+use crate::domain::unit::{ByteCount, Timestamp};
 
 #[derive(Serialize, Deserialize)]
 struct ProofFormat {
@@ -22,6 +22,8 @@ struct ProofFormat {
     /// Absent when the stored bytes are wrong.
     level: Option<String>,
     reason: Option<String>,
+    #[serde(default)]
+    awaits_free_bytes: Option<u64>,
     compared: Vec<ComparedFormat>,
     differences: Vec<DifferenceFormat>,
 }
@@ -53,6 +55,7 @@ pub fn encode_proof(proof: &Proof) -> Vec<u8> {
         tool: format!("stackwarden {}", proof.writer_version),
         level: proof.level.map(|level| level.as_str().to_owned()),
         reason: proof.reason.clone(),
+        awaits_free_bytes: proof.awaits_room.map(|room| room.0),
         compared: proof.compared.iter().map(ComparedFormat::from).collect(),
         differences: proof
             .differences
@@ -91,6 +94,7 @@ pub fn decode_proof(bytes: &[u8], detail: Detail) -> Result<Proof, CodecError> {
         writer_version: read.tool.trim_start_matches("stackwarden ").to_owned(),
         level,
         reason: read.reason,
+        awaits_room: read.awaits_free_bytes.map(ByteCount),
         compared,
         differences: read.differences.into_iter().map(Difference::from).collect(),
     })
@@ -182,6 +186,7 @@ mod tests {
             writer_version: "0.1.0".into(),
             level: Some(Level::Content),
             reason: None,
+            awaits_room: Some(ByteCount(6_000_000_000)),
             compared: vec![ObjectComparison {
                 kind: ObjectKind::Table,
                 name: "public.a".into(),

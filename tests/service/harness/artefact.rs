@@ -22,7 +22,7 @@ impl Artefact {
     pub fn list(folder: &Path) -> Vec<Self> {
         let mut found: Vec<Self> = names(folder)
             .into_iter()
-            .filter(|name| is_json(name) && !name.contains(".proof-"))
+            .filter(|name| is_json(name) && name.matches('.').count() == 1)
             .map(|name| Self::read(folder, &name))
             .collect();
         found.sort_by(|a, b| a.id.cmp(&b.id));

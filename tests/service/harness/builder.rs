@@ -107,6 +107,18 @@ fn indented(text: &str, by: &str) -> String {
     })
 }
 
+fn image() -> String {
+    std::env::var("STACKWARDEN_TEST_IMAGE").unwrap_or_else(|_| IMAGE.to_owned())
+}
+
+/// The tag of the image under test, as the demo's files want it.
+pub fn image_tag() -> String {
+    let image = image();
+    let tag = image.strip_prefix("stackwarden:");
+    tag.unwrap_or_else(|| panic!("{image} is not called stackwarden:TAG"))
+        .to_owned()
+}
+
 /// Describes a stack. Without further words: Postgres with user and database `app`, and the sidecar.
 #[derive(Debug, Clone)]
 pub struct StackBuilder {
@@ -123,7 +135,7 @@ pub struct StackBuilder {
 
 impl StackBuilder {
     pub(super) fn new(test: &str) -> Self {
-        let image = std::env::var("STACKWARDEN_TEST_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
+        let image = image();
         let postgres =
             std::env::var("STACKWARDEN_TEST_POSTGRES").unwrap_or_else(|_| POSTGRES.to_owned());
         Self {

@@ -3,7 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::domain::unit::ByteCount;
-use crate::http::wire::{BackupWire, DatabaseWire, JobWire, ServiceWire, StackWire, VerifiedWire};
+use crate::http::wire::{
+    BackupWire, CopiesWire, DatabaseWire, JobWire, ServiceWire, StackWire, VerifiedWire,
+};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -81,6 +83,9 @@ fn write_database(out: &mut Formatter<'_>, database: &DatabaseWire) -> fmt::Resu
     }
     let next = database.next_run.as_deref().map(When);
     write!(out, "<td>{}<td>{}</tr>", database.kept, OrDash(next))?;
+    if let Some(copies) = &database.s3 {
+        write_copies(out, copies)?;
+    }
     if let Some(error) = &database.last_error {
         let tried = OrDash(database.last_attempt.as_deref().map(When));
         let error = Text(error);
@@ -90,6 +95,30 @@ fn write_database(out: &mut Formatter<'_>, database: &DatabaseWire) -> fmt::Resu
         )?;
     }
     Ok(())
+}
+
+fn write_copies(out: &mut Formatter<'_>, copies: &CopiesWire) -> fmt::Result {
+    let verdict = match (copies.standing.as_deref(), copies.missing) {
+        (Some("refuted"), _) => "fail",
+        (Some("proven"), 0) => "pass",
+        _ => "warn",
+    };
+    let standing = Text(copies.standing.as_deref().unwrap_or("none yet"));
+    let level = Text(copies.level.as_deref().unwrap_or_default());
+    let newest = OrDash(copies.newest.as_deref().map(When));
+    write!(
+        out,
+        "<tr class=\"note\"><td colspan=\"7\">in the bucket: {newest} \
+         <span class=\"badge {verdict}\">{standing}</span> {level}, {} kept",
+        copies.kept
+    )?;
+    if copies.missing > 0 {
+        write!(out, ", {} missing", copies.missing)?;
+    }
+    if let Some(error) = &copies.error {
+        write!(out, ": {}", Text(error))?;
+    }
+    out.write_str("</tr>")
 }
 
 fn write_level(
@@ -108,6 +137,14 @@ fn write_level(
         out,
         "<span class=\"badge {verdict}\">{standing}</span> {level}"
     )?;
+    if !newest.suspect.is_empty() {
+        let reasons = newest.suspect.join("; ");
+        write!(
+            out,
+            " <span class=\"badge warn\">suspect</span><br>{}",
+            Text(&reasons)
+        )?;
+    }
     let first = newest.proof.as_ref().and_then(|it| it.differences.first());
     if let Some(difference) = first {
         write!(out, "<br>{}", Text(difference))?;

@@ -1,0 +1,253 @@
+//! A bucket of object storage that we were given: where it is, how it is addressed, and the key to it.
+
+use std::fmt;
+
+use chrono::TimeDelta;
+use thiserror::Error;
+
+use super::database::secret::Secret;
+use super::web::WebAddress;
+
+/// So far apart two clocks may be before it is said; stores refuse requests at fifteen minutes.
+const NOTABLE_SKEW: TimeDelta = TimeDelta::minutes(2);
+
+/// Where the bucket's name stands in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    /// In the path: `https://host/bucket/key`.
+    Path,
+    /// In the host's name: `https://bucket.host/key`.
+    Host,
+}
+
+/// A bucket's name, as every store takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketName(String);
+
+/// Why a text is no bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} is no bucket; write 3 to 63 lowercase letters, digits, dots and hyphens, such as shop-backups"
+)]
+pub struct BucketNameError(String);
+
+impl BucketName {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// When no store would have such a bucket.
+    pub fn parse(text: &str) -> Result<Self, BucketNameError> {
+        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let ends_well = [text.bytes().next(), text.bytes().next_back()]
+            .iter()
+            .all(|byte| byte.is_some_and(is_letter));
+        let is_name = (3..=63).contains(&text.len())
+            && ends_well
+            && text
+                .bytes()
+                .all(|byte| is_letter(byte) || matches!(byte, b'.' | b'-'));
+        if is_name {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BucketNameError(text.to_owned()))
+        }
+    }
+
+    /// As it is sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What stands before every key of ours: nothing, or segments without a slash at either end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyPrefix(String);
+
+/// Why a text is no prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no prefix; write letters, digits, - _ . and / between them, such as backups/eu")]
+pub struct KeyPrefixError(String);
+
+impl KeyPrefix {
+    /// Reads a prefix; slashes at its ends do not count.
+    ///
+    /// # Errors
+    /// When a segment is empty, `.` or `..`, or holds a letter that some store or shell trips over.
+    pub fn parse(text: &str) -> Result<Self, KeyPrefixError> {
+        let text = text.trim_matches('/');
+        let is_segment = |segment: &str| {
+            !matches!(segment, "" | "." | "..")
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        };
+        if text.is_empty() || text.split('/').all(is_segment) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KeyPrefixError(text.to_owned()))
+        }
+    }
+
+    /// A key below the prefix.
+    pub fn key(&self, rest: &str) -> String {
+        if self.0.is_empty() {
+            rest.to_owned()
+        } else {
+            format!("{}/{rest}", self.0)
+        }
+    }
+}
+
+/// The key to a bucket.
+#[derive(Debug, Clone)]
+pub struct BucketKey {
+    /// Its public half; hidden all the same.
+    pub id: Secret<String>,
+    /// Its secret half.
+    pub secret: Secret<String>,
+    /// A session's token, where the key is a passing one.
+    pub session: Option<Secret<String>>,
+}
+
+/// Everything that has to be known to reach a bucket.
+#[derive(Debug, Clone)]
+pub struct BucketAccess {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// Before our keys.
+    pub prefix: KeyPrefix,
+    /// The store's address; Amazon's own by region where there is none.
+    pub endpoint: Option<WebAddress>,
+    /// Its region.
+    pub region: String,
+    /// Where the bucket stands.
+    pub addressing: Addressing,
+    /// The key.
+    pub key: BucketKey,
+}
+
+impl BucketAccess {
+    /// The bucket and its host, for sentences.
+    pub fn place(&self) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("bucket {} at {endpoint}", self.bucket),
+            None => format!("bucket {} at Amazon S3 in {}", self.bucket, self.region),
+        }
+    }
+}
+
+/// Whether a store does something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ability {
+    /// It does.
+    Offered,
+    /// It does not, and what it said.
+    Absent(String),
+}
+
+/// What a store can do, beyond writing and reading back, without which it is no destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abilities {
+    /// Removing what was written.
+    pub removal: Ability,
+    /// Uploads in parts.
+    pub multipart: Ability,
+    /// Refusing to overwrite when asked to.
+    pub put_once: Ability,
+    /// So far its clock is ahead of ours.
+    pub skew: TimeDelta,
+}
+
+impl Abilities {
+    /// What follows from what it cannot do, one sentence each.
+    pub fn consequences(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Ability::Absent(why) = &self.removal {
+            found.push(format!(
+                "it does not let us remove anything ({why}), so retention removes nothing there; give the key that right, or let a lifecycle rule do it"
+            ));
+        }
+        if let Ability::Absent(why) = &self.multipart {
+            found.push(format!(
+                "it takes no uploads in parts ({why}), so only small backups get there; give the key the rights for multipart uploads"
+            ));
+        }
+        if let Ability::Absent(_) = &self.put_once {
+            found.push(
+                "it does not refuse to overwrite, so let nobody else write below this prefix"
+                    .to_owned(),
+            );
+        }
+        if self.skew.abs() >= NOTABLE_SKEW {
+            found.push(format!(
+                "its clock and ours are {} s apart; set the host's clock, at 15 minutes every request is refused",
+                self.skew.num_seconds().abs()
+            ));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_has_a_name_that_every_store_takes() {
+        assert_eq!(
+            BucketName::parse("shop-backups.eu").unwrap().as_str(),
+            "shop-backups.eu"
+        );
+        for wrong in ["", "ab", "Shop", "a_b_c", "-shop", "shop/", "s3://shop"] {
+            assert!(BucketName::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_has_no_slash_at_its_ends() {
+        let key = |prefix: &str| KeyPrefix::parse(prefix).unwrap().key("shop/a");
+        assert_eq!(key(""), "shop/a");
+        assert_eq!(key("/eu/paris/"), "eu/paris/shop/a");
+        for wrong in ["a//b", "../a", "a b", "é"] {
+            assert!(KeyPrefix::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_never_shows_itself() {
+        let key = BucketKey {
+            id: Secret::new("AKIA".into()),
+            secret: Secret::new("hush".into()),
+            session: None,
+        };
+        let shown = format!("{key:?}");
+        assert!(!shown.contains("AKIA") && !shown.contains("hush"));
+    }
+
+    #[test]
+    fn a_store_that_does_everything_has_no_consequences() {
+        let whole = Abilities {
+            removal: Ability::Offered,
+            multipart: Ability::Offered,
+            put_once: Ability::Offered,
+            skew: TimeDelta::seconds(-1),
+        };
+        assert_eq!(whole.consequences(), Vec::<String>::new());
+        let poor = Abilities {
+            removal: Ability::Absent("AccessDenied".into()),
+            skew: TimeDelta::minutes(-3),
+            ..whole
+        };
+        let said = poor.consequences();
+        assert!(
+            said[0].contains("AccessDenied") && said[1].contains("180 s"),
+            "{said:?}"
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! Restores: what is asked for, which backup is meant, and what a restore must not touch.
+//!
+//! Knows names, marks and SQL texts; executes nothing.
+
+pub mod dependents;
+pub mod inspection;
+pub mod mark;
+pub mod name;
+pub mod outside;
+pub mod roles;
+pub mod wish;
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::backup::{Backup, Series, latest};
+use super::id::{BackupId, DatabaseName, DatabaseRef, ServiceName};
+use super::unit::Timestamp;
+
+/// Where the bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A backup of this stack.
+    Backup {
+        /// Of which database.
+        database: DatabaseRef,
+        /// Which.
+        id: BackupId,
+    },
+    /// A file: another project's backup, or a dump that somebody else made.
+    File {
+        /// As somebody named it.
+        file: PathBuf,
+        /// On which server; the only one otherwise.
+        service: Option<ServiceName>,
+    },
+}
+
+/// What somebody wants a restore to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreOrder {
+    /// Restore beside everything else, into a new database.
+    Into {
+        /// From what.
+        source: Source,
+        /// The new database.
+        name: DatabaseName,
+    },
+    /// Restore beside the live database and put the copy in its place.
+    Swap {
+        /// The live database.
+        database: DatabaseRef,
+        /// The backup.
+        id: BackupId,
+    },
+    /// Put back what the newest swap put aside.
+    Undo {
+        /// The database.
+        database: DatabaseRef,
+    },
+    /// Remove what swaps put aside.
+    Drop {
+        /// The database.
+        database: DatabaseRef,
+    },
+}
+
+impl RestoreOrder {
+    /// What it is about, in words.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Into {
+                source: Source::Backup { database, id },
+                name,
+            } => format!("{database} {id} into {name}"),
+            Self::Into {
+                source: Source::File { file, .. },
+                name,
+            } => format!("{} into {name}", file.display()),
+            Self::Swap { database, id } => format!("{database} {id}"),
+            Self::Undo { database } | Self::Drop { database } => database.to_string(),
+        }
+    }
+}
+
+/// Which backup somebody means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// The newest that is proven and trusted.
+    Latest,
+    /// The newest of these that is not younger than this instant.
+    At(Timestamp),
+    /// This one.
+    Id(BackupId),
+}
+
+/// Why nobody can tell which backup is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChoiceError {
+    /// No database's backup has this id.
+    #[error("there is no backup {id} of a database here; `stackwarden backups` lists all")]
+    Unknown {
+        /// The id.
+        id: BackupId,
+    },
+    /// Several databases have one, and nobody said which.
+    #[error("{} have such a backup; say which with --database SERVICE/DATABASE", .known.join(" and "))]
+    Several {
+        /// The databases.
+        known: Vec<String>,
+    },
+    /// No database is named, and none or several could be meant.
+    #[error("say which database with --database SERVICE/DATABASE{}", listed(.known))]
+    NoDatabase {
+        /// The databases with backups.
+        known: Vec<String>,
+    },
+    /// None is good enough.
+    #[error(
+        "no backup is proven and trusted yet, and `latest` means such a one; `stackwarden backups` lists all, name one by its id"
+    )]
+    Nothing,
+    /// None was good enough at that time.
+    #[error(
+        "no backup that is proven and trusted was taken before {at}; `stackwarden backups` lists all, name one by its id"
+    )]
+    NothingYet {
+        /// The instant.
+        at: Timestamp,
+    },
+}
+
+impl ChoiceError {
+    /// What could have been meant, where that can be listed.
+    pub fn known(&self) -> &[String] {
+        match self {
+            Self::Several { known } | Self::NoDatabase { known } => known,
+            _ => &[],
+        }
+    }
+}
+
+fn listed(known: &[String]) -> String {
+    if known.is_empty() {
+        return String::new();
+    }
+    format!("; there are {}", known.join(" and "))
+}
+
+/// Finds the one backup that is meant. What `latest` means is decided for each database by itself, so with several
+/// databases somebody has to say which: a wrong guess would replace the wrong one.
+///
+/// # Errors
+/// When none or several are meant.
+pub fn choose<'a>(
+    known: impl IntoIterator<Item = (&'a Series, Vec<&'a Backup>)>,
+    which: &Which,
+    only: Option<&DatabaseRef>,
+) -> Result<(DatabaseRef, BackupId), ChoiceError> {
+    let mut found = Vec::new();
+    for (series, backups) in known {
+        let Some(database) = series.content.database() else {
+            continue;
+        };
+        let database = DatabaseRef::new(series.service.clone(), database.clone());
+        if only.is_some_and(|only| *only != database) {
+            continue;
+        }
+        let meant = match which {
+            Which::Latest => latest(backups),
+            Which::At(at) => {
+                let old_enough = |it: &&Backup| it.manifest.snapshot_at <= *at;
+                latest(backups.into_iter().filter(old_enough).collect::<Vec<_>>())
+            }
+            Which::Id(id) => backups.into_iter().find(|it| it.manifest.id == *id),
+        };
+        found.extend(meant.map(|it| (database, it.manifest.id.clone())));
+    }
+    match (found.as_slice(), which) {
+        ([one], _) => Ok(one.clone()),
+        ([], Which::Id(id)) => Err(ChoiceError::Unknown { id: id.clone() }),
+        ([], Which::At(at)) => Err(ChoiceError::NothingYet { at: *at }),
+        ([], Which::Latest) => Err(ChoiceError::Nothing),
+        (several, _) => Err(ChoiceError::Several {
+            known: several.iter().map(|(it, _)| it.to_string()).collect(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::backup::{Content, Level, Reason, example_backup, example_proof};
+
+    fn series(database: &str, backups: &[Backup]) -> Series {
+        Series {
+            content: Content::Database(DatabaseName::new(database)),
+            ..backups[0].manifest.series.clone()
+        }
+    }
+
+    fn backup(second: i64, reason: Reason) -> Backup {
+        let mut backup = example_backup(Vec::new());
+        let at = Timestamp::from_timestamp(second, 0).unwrap();
+        backup.manifest.snapshot_at = at;
+        backup.manifest.id = BackupId::build(at, [0, 0]);
+        backup.manifest.reason = reason;
+        backup
+    }
+
+    fn proven(mut backup: Backup) -> Backup {
+        let mut proof = example_proof(Some(Level::Content));
+        proof.id = backup.manifest.id.clone();
+        backup.proofs = vec![proof];
+        backup
+    }
+
+    #[test]
+    fn latest_passes_over_what_is_unproven_or_was_taken_before_a_restore() {
+        let backups = [
+            proven(backup(100, Reason::Schedule)),
+            proven(backup(200, Reason::Schedule)),
+            proven(backup(300, Reason::PreRestore)),
+            backup(400, Reason::Manual),
+        ];
+        let app = series("app", &backups);
+        let of = |which: &Which| choose([(&app, backups.iter().collect())], which, None);
+        assert_eq!(of(&Which::Latest).unwrap().1, backups[1].manifest.id);
+        let at = |second| Which::At(Timestamp::from_timestamp(second, 0).unwrap());
+        assert_eq!(of(&at(199)).unwrap().1, backups[0].manifest.id);
+        assert_eq!(of(&at(200)).unwrap().1, backups[1].manifest.id);
+        assert!(matches!(of(&at(99)), Err(ChoiceError::NothingYet { .. })));
+        let unproven = Which::Id(backups[3].manifest.id.clone());
+        assert_eq!(of(&unproven).unwrap().1, backups[3].manifest.id);
+    }
+
+    #[test]
+    fn with_two_databases_somebody_has_to_say_which() {
+        let backups = [proven(backup(100, Reason::Schedule))];
+        let (app, other) = (series("app", &backups), series("other", &backups));
+        let known = || [&app, &other].map(|it| (it, backups.iter().collect()));
+        let error = choose(known(), &Which::Latest, None).unwrap_err();
+        let several = "postgres/app and postgres/other have such a backup; say which with --database SERVICE/DATABASE";
+        assert_eq!(error.to_string(), several);
+        let only = DatabaseRef::new(ServiceName::new("postgres"), DatabaseName::new("other"));
+        assert_eq!(
+            choose(known(), &Which::Latest, Some(&only)).unwrap().0,
+            only
+        );
+    }
+}

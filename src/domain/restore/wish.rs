@@ -1,0 +1,288 @@
+//! What somebody asks for, in words: from the command line and over HTTP alike, so that both mean the same.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::name::{self, NameError};
+use super::{ChoiceError, RestoreOrder, Source, Which, choose};
+use crate::domain::backup::{Backup, Series};
+use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ServiceName};
+use crate::domain::unit::Timestamp;
+
+/// The words, as they came.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Words {
+    /// `into`, `swap`, `undo` or `drop`.
+    pub mode: String,
+    /// An id, `latest`, or a file.
+    pub backup: Option<String>,
+    /// The new database of `into`.
+    pub name: Option<String>,
+    /// `service/database`
+    pub database: Option<String>,
+    /// An instant, RFC 3339.
+    pub at: Option<String>,
+}
+
+/// The words, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// What is to be done.
+    pub mode: Mode,
+    /// The database that was named.
+    pub only: Option<DatabaseRef>,
+}
+
+/// What is to be done, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Into a new database.
+    Into(Meant, DatabaseName),
+    /// In the live one's place.
+    Swap(Which),
+    /// The newest swap goes back.
+    Undo,
+    /// What swaps kept goes.
+    Drop,
+}
+
+/// What is restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// A backup of this stack.
+    Backup(Which),
+    /// A file.
+    File(PathBuf),
+}
+
+/// Why words cannot be understood; the same words never can.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WishError {
+    /// No such mode.
+    #[error("{0:?} is nothing that a restore does; write into, swap, undo or drop")]
+    Mode(String),
+    /// Nothing to restore.
+    #[error("name what to restore: a backup's id, `latest`, or a file's path")]
+    NoBackup,
+    /// Something to restore where nothing is restored.
+    #[error("undo and drop restore nothing; leave {0:?} out")]
+    Superfluous(String),
+    /// It is neither.
+    #[error(
+        "{0:?} is not a backup id such as 20260121T020000Z-3f9c, nor `latest`, nor a file's path"
+    )]
+    Unknown(String),
+    /// Only what is known to the end is swapped in.
+    #[error("a file is restored with --into NAME; only a backup of this stack can be swapped in")]
+    FileSwap,
+    /// The new name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// No database.
+    #[error("{0:?} names no database; write service/database, such as postgres/app")]
+    Database(String),
+    /// No time.
+    #[error("{0:?} is no instant; write it as 2026-01-21T02:00:00Z or 2026-01-21T03:00:00+01:00")]
+    Time(String),
+    /// A time beside something that has one.
+    #[error("--at chooses among the backups that `latest` could mean; write `latest` with it")]
+    TimeOfOne,
+}
+
+impl Wish {
+    /// Reads the words.
+    ///
+    /// # Errors
+    /// The first that makes no sense.
+    pub fn read(words: Words) -> Result<Self, WishError> {
+        let only = words.database.map(|word| database(&word)).transpose()?;
+        let at = words.at.map(|word| instant(&word)).transpose()?;
+        let mode = match (words.mode.as_str(), words.backup) {
+            ("into", Some(backup)) => Mode::Into(
+                meant(backup, at)?,
+                name::parse(&words.name.unwrap_or_default())?,
+            ),
+            ("swap", Some(backup)) => match meant(backup, at)? {
+                Meant::Backup(which) => Mode::Swap(which),
+                Meant::File(_) => return Err(WishError::FileSwap),
+            },
+            ("into" | "swap", None) => return Err(WishError::NoBackup),
+            ("undo" | "drop", Some(backup)) => return Err(WishError::Superfluous(backup)),
+            ("undo", None) => Mode::Undo,
+            ("drop", None) => Mode::Drop,
+            (other, _) => return Err(WishError::Mode(other.to_owned())),
+        };
+        Ok(Self { mode, only })
+    }
+
+    /// Chooses the backup and the database among what is known.
+    ///
+    /// # Errors
+    /// When none or several are meant.
+    pub fn resolve<'a>(
+        self,
+        known: impl IntoIterator<Item = (&'a Series, Vec<&'a Backup>)>,
+    ) -> Result<RestoreOrder, ChoiceError> {
+        let only = self.only.as_ref();
+        Ok(match self.mode {
+            Mode::Into(Meant::File(file), name) => {
+                let service = self.only.map(|only| only.service);
+                let source = Source::File { file, service };
+                RestoreOrder::Into { source, name }
+            }
+            Mode::Into(Meant::Backup(which), name) => {
+                let (database, id) = choose(known, &which, only)?;
+                let source = Source::Backup { database, id };
+                RestoreOrder::Into { source, name }
+            }
+            Mode::Swap(which) => {
+                let (database, id) = choose(known, &which, only)?;
+                RestoreOrder::Swap { database, id }
+            }
+            Mode::Undo => RestoreOrder::Undo {
+                database: only_one(known, self.only)?,
+            },
+            Mode::Drop => RestoreOrder::Drop {
+                database: only_one(known, self.only)?,
+            },
+        })
+    }
+}
+
+fn database(word: &str) -> Result<DatabaseRef, WishError> {
+    match word.split_once('/') {
+        Some((service, database)) if !service.is_empty() && !database.is_empty() => Ok(
+            DatabaseRef::new(ServiceName::new(service), DatabaseName::new(database)),
+        ),
+        _ => Err(WishError::Database(word.to_owned())),
+    }
+}
+
+fn instant(word: &str) -> Result<Timestamp, WishError> {
+    let read = chrono::DateTime::parse_from_rfc3339(word.trim());
+    let read = read.map_err(|_wrong| WishError::Time(word.to_owned()))?;
+    Ok(read.to_utc())
+}
+
+fn meant(word: String, at: Option<Timestamp>) -> Result<Meant, WishError> {
+    let which = if word == "latest" {
+        at.map_or(Which::Latest, Which::At)
+    } else {
+        if at.is_some() {
+            return Err(WishError::TimeOfOne);
+        }
+        match BackupId::parse(&word) {
+            Ok(id) => Which::Id(id),
+            // A mistyped id is better told as one than as a file that is not there.
+            Err(_wrong) if !word.contains(['/', '.']) => return Err(WishError::Unknown(word)),
+            Err(_path) => return Ok(Meant::File(word.into())),
+        }
+    };
+    Ok(Meant::Backup(which))
+}
+
+/// The database that is named, or the only one that has backups.
+fn only_one<'a>(
+    known: impl IntoIterator<Item = (&'a Series, Vec<&'a Backup>)>,
+    named: Option<DatabaseRef>,
+) -> Result<DatabaseRef, ChoiceError> {
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let databases = known.into_iter().filter_map(|(series, backups)| {
+        let database = series.content.database()?.clone();
+        (!backups.is_empty()).then(|| DatabaseRef::new(series.service.clone(), database))
+    });
+    let databases: Vec<DatabaseRef> = databases.collect();
+    match databases.as_slice() {
+        [one] => Ok(one.clone()),
+        several => Err(ChoiceError::NoDatabase {
+            known: several.iter().map(ToString::to_string).collect(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(mode: &str, backup: Option<&str>) -> Words {
+        Words {
+            mode: mode.to_owned(),
+            backup: backup.map(str::to_owned),
+            name: Some("copy".to_owned()),
+            ..Words::default()
+        }
+    }
+
+    #[test]
+    fn words_become_a_wish() {
+        let read = |mode, backup| Wish::read(words(mode, backup)).map(|wish| wish.mode);
+        let id = "20260121T020000Z-3f9c";
+        assert_eq!(read("swap", Some("latest")), Ok(Mode::Swap(Which::Latest)));
+        let by_id = Which::Id(BackupId::parse(id).unwrap());
+        assert_eq!(read("swap", Some(id)), Ok(Mode::Swap(by_id)));
+        let file = Meant::File("other/x.dump".into());
+        let into = Mode::Into(file, DatabaseName::new("copy"));
+        assert_eq!(read("into", Some("other/x.dump")), Ok(into));
+        assert_eq!(read("undo", None), Ok(Mode::Undo));
+        assert_eq!(read("drop", None), Ok(Mode::Drop));
+        let at = Words {
+            at: Some("2026-01-21T03:00:00+01:00".to_owned()),
+            ..words("swap", Some("latest"))
+        };
+        let at = Wish::read(at).unwrap().mode;
+        assert_eq!(
+            at,
+            Mode::Swap(Which::At("2026-01-21T02:00:00Z".parse().unwrap()))
+        );
+    }
+
+    #[test]
+    fn words_that_make_no_sense_are_told_one_by_one() {
+        let error = |words: Words| Wish::read(words).unwrap_err();
+        assert_eq!(error(words("into", None)), WishError::NoBackup);
+        assert_eq!(error(words("swap", Some("./x.dump"))), WishError::FileSwap);
+        assert!(matches!(
+            error(words("swap", Some("latst"))),
+            WishError::Unknown(_)
+        ));
+        assert!(matches!(
+            error(words("undo", Some("latest"))),
+            WishError::Superfluous(_)
+        ));
+        assert!(matches!(error(words("over", None)), WishError::Mode(_)));
+        let nameless = Words {
+            name: None,
+            ..words("into", Some("latest"))
+        };
+        assert_eq!(error(nameless), WishError::Name(NameError::Empty));
+        let with = |at: &str, backup| Words {
+            at: Some(at.to_owned()),
+            ..words("swap", Some(backup))
+        };
+        assert!(matches!(
+            error(with("yesterday", "latest")),
+            WishError::Time(_)
+        ));
+        let of_one = with("2026-01-21T03:00:00Z", "20260121T020000Z-3f9c");
+        assert_eq!(error(of_one), WishError::TimeOfOne);
+        let database = Words {
+            database: Some("app".to_owned()),
+            ..words("undo", None)
+        };
+        assert!(matches!(error(database), WishError::Database(_)));
+    }
+
+    #[test]
+    fn an_undo_without_a_database_means_the_only_one() {
+        let undo = || Wish::read(words("undo", None)).unwrap();
+        let error = undo().resolve([]).unwrap_err();
+        assert!(matches!(error, ChoiceError::NoDatabase { .. }));
+        let backup = crate::domain::backup::example_backup(Vec::new());
+        let series = backup.manifest.series.clone();
+        let order = undo().resolve([(&series, vec![&backup])]).unwrap();
+        assert_eq!(order.subject(), "postgres/app");
+    }
+}

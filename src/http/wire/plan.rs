@@ -1,0 +1,118 @@
+//! What retention would do, on the wire; used by the CLI in place of a sidecar too.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::build::time;
+use crate::board::Picture;
+use crate::domain::backup::{Content, Series};
+use crate::domain::id::DatabaseRef;
+use crate::domain::retention::{self, Legibility, Outcome, Rules, Verdict};
+use crate::domain::unit::{Timestamp, format_age};
+
+/// The only destination there is.
+const DISK: &str = "disk";
+
+/// `GET /v1/backups/plan`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanWire {
+    /// The instant for which it was made.
+    pub at: String,
+    /// By service, databases first, then oldest first.
+    pub backups: Vec<PlannedWire>,
+    /// What holds retention back beyond single backups, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What becomes of one backup in one destination, at the next successful backup of its database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedWire {
+    /// Its id.
+    pub id: String,
+    /// Where it is.
+    pub destination: String,
+    /// The service of its server.
+    pub service: String,
+    /// The database; none for the roles.
+    pub database: Option<String>,
+    /// Its snapshot.
+    pub at: String,
+    /// As stored.
+    pub size_bytes: u64,
+    /// `keep` or `remove`.
+    pub plan: String,
+    /// Why, one fragment each.
+    pub reasons: Vec<String>,
+}
+
+/// What retention would do now to every backup, or to those of one database.
+pub fn plan(picture: &Picture, only: Option<&DatabaseRef>, now: Timestamp) -> PlanWire {
+    let is_wanted = |series: &Series| {
+        only.is_none_or(|only| {
+            series.service == only.service && series.content.database() == Some(&only.database)
+        })
+    };
+    let mut plan = PlanWire {
+        at: time(now),
+        backups: Vec::new(),
+        notes: Vec::new(),
+    };
+    let services: BTreeSet<_> = picture.series.keys().map(|it| &it.service).collect();
+    for service in services {
+        let stock = picture.stock(service);
+        if stock.legibility == Legibility::InPart {
+            plan.notes.push(format!(
+                "a manifest of {service} cannot be read, and may need any of its roles: none of them is removed meanwhile"
+            ));
+        }
+        let server = picture.servers.get(service).filter(|it| it.policy.enabled);
+        let Some(server) = server else {
+            let why = || vec!["its service is not backed up now, so no rule applies".to_owned()];
+            let shelves = stock.series.iter().filter(|(series, _)| is_wanted(series));
+            let untouched = shelves.flat_map(|(series, backups)| {
+                let kept = |backup| planned(series, backup, "keep", why());
+                backups.iter().copied().map(kept)
+            });
+            plan.backups.extend(untouched);
+            continue;
+        };
+        let verdicts = retention::plan(&Rules::from(&server.policy), &stock, now);
+        let wanted = verdicts.iter().filter(|it| is_wanted(it.series));
+        plan.backups.extend(wanted.map(judged));
+    }
+    plan
+}
+
+fn judged(verdict: &Verdict<'_>) -> PlannedWire {
+    let (word, reasons) = match &verdict.outcome {
+        Outcome::Kept(reasons) => ("keep", reasons.iter().map(ToString::to_string).collect()),
+        Outcome::Removed { age } => {
+            let reason = format!("{} old and kept by no rule", format_age(*age));
+            ("remove", vec![reason])
+        }
+    };
+    planned(verdict.series, verdict.backup, word, reasons)
+}
+
+fn planned(
+    series: &Series,
+    backup: &crate::domain::backup::Backup,
+    plan: &str,
+    reasons: Vec<String>,
+) -> PlannedWire {
+    let manifest = &backup.manifest;
+    PlannedWire {
+        id: manifest.id.to_string(),
+        destination: DISK.to_owned(),
+        service: series.service.to_string(),
+        database: match &series.content {
+            Content::Database(name) => Some(name.to_string()),
+            Content::Globals => None,
+        },
+        at: time(manifest.snapshot_at),
+        size_bytes: manifest.stored_size.0,
+        plan: plan.to_owned(),
+        reasons,
+    }
+}

@@ -1,0 +1,117 @@
+//! Why a proof could not be made.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::scratch::Place;
+use crate::docker::DockerError;
+use crate::domain::id::{BackupId, DatabaseRef};
+use crate::domain::unit::format_age;
+use crate::job::server::ServerError;
+use crate::postgres::PostgresError;
+use crate::store::StoreError;
+
+/// Why no proof could be made; says nothing about the backup.
+#[derive(Debug, Error)]
+pub enum VerifyError {
+    /// There is no such backup.
+    #[error("there is no backup {id} of {database}; see `stackwarden backups`")]
+    Missing {
+        /// The id.
+        id: BackupId,
+        /// The database.
+        database: DatabaseRef,
+    },
+    /// Its server is not part of the stack now.
+    #[error(
+        "service {database} is not running, so nobody knows what a scratch server has to be like"
+    )]
+    NoServer {
+        /// The database.
+        database: DatabaseRef,
+    },
+    /// Our files cannot be mounted elsewhere.
+    #[error(
+        "the backup folder is not on this docker host, so the scratch server cannot read {file}"
+    )]
+    NotMountable {
+        /// The file.
+        file: String,
+    },
+    /// A file that somebody named.
+    #[error("cannot read {}; put it into the backup folder, or mount its folder into stackwarden's service", .file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of a backup of roles.
+    #[error("{} holds roles, which are proven with a database; verify one of that server's backups", .file.display())]
+    Roles {
+        /// The file.
+        file: PathBuf,
+    },
+    /// There is no server to be like.
+    #[error(
+        "no database server of this stack is known, so nobody knows what a scratch server has to be like"
+    )]
+    NoServers,
+    /// Several servers, and nobody said which.
+    #[error("{} could judge {}; say which with --database SERVICE/DATABASE", .known.join(", "), .file.display())]
+    NoChoice {
+        /// The file.
+        file: PathBuf,
+        /// The servers.
+        known: Vec<String>,
+    },
+    /// The folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The live server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Docker.
+    #[error("use the scratch server")]
+    Docker(#[source] DockerError),
+    /// The scratch server.
+    #[error("the scratch server {operation}: {said}")]
+    Scratch {
+        /// A verb phrase.
+        operation: &'static str,
+        /// What it said.
+        said: String,
+    },
+    /// The copy does not fit.
+    #[error("the scratch server ran out of space: {said}")]
+    Full {
+        /// Where it stood.
+        place: Place,
+        /// What was said.
+        said: String,
+    },
+    /// A session with it.
+    #[error("ask the scratch server")]
+    Session(#[source] PostgresError),
+    /// Another proof is running on this host.
+    #[error("another proof has been running on this host for {waited:?}")]
+    HostBusy {
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// It took too long altogether.
+    #[error(
+        "the proof was not done after {} and was ended; raise STACKWARDEN_DEADLINE, or ask for a lower stackwarden.backup.verify",
+        format_age(*.limit)
+    )]
+    Deadline {
+        /// The limit.
+        limit: Duration,
+    },
+    /// We were told to stop.
+    #[error("told to stop")]
+    Cancelled,
+}

@@ -1,0 +1,76 @@
+//! What the parts of a proof found out, put together.
+
+use std::time::Duration;
+
+use crate::domain::backup::Level;
+use crate::domain::comparison::{Difference, ObjectComparison, ObjectKind};
+use crate::domain::room::Shortage;
+use crate::domain::unit::ByteCount;
+
+/// How many differences are kept: the first one tells, a thousand tell no more.
+const KEPT_DIFFERENCES: usize = 100;
+
+/// What a proof found out.
+#[derive(Debug, Default)]
+pub(in crate::job) struct Findings {
+    pub(in crate::job) level: Option<Level>,
+    pub(in crate::job) reason: Option<String>,
+    pub(in crate::job) awaits_room: Option<ByteCount>,
+    pub(in crate::job) restore_took: Option<Duration>,
+    pub(in crate::job) compared: Vec<ObjectComparison>,
+    pub(in crate::job) differences: Vec<Difference>,
+    /// That the archive's schema is not the recorded one.
+    pub(in crate::job) other_schema: Option<Difference>,
+}
+
+impl Findings {
+    pub(in crate::job) fn wrong_bytes(what: &str, file: &str) -> Self {
+        let difference = Difference {
+            kind: ObjectKind::File,
+            name: file.to_owned(),
+            what: what.to_owned(),
+        };
+        Self {
+            differences: vec![difference],
+            ..Self::default()
+        }
+    }
+
+    pub(in crate::job) fn stepped_down(level: Level, reason: String) -> Self {
+        Self {
+            level: Some(level),
+            reason: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    /// Nothing is wrong that some free space would not cure.
+    pub(in crate::job) fn without_room(shortage: Shortage) -> Self {
+        let reason = format!("Docker's disk has too little room for a copy: {shortage}");
+        Self {
+            awaits_room: Some(shortage.needed),
+            ..Self::stepped_down(Level::Archive, reason)
+        }
+    }
+
+    pub(in crate::job) fn without(reason: &str) -> Self {
+        Self {
+            reason: Some(reason.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    pub(in crate::job) fn differ(&mut self, differences: Vec<Difference>) {
+        let room = KEPT_DIFFERENCES.saturating_sub(self.differences.len());
+        self.differences.extend(differences.into_iter().take(room));
+    }
+
+    /// Adds what another comparison found; the first reason stays, the last level counts.
+    pub(in crate::job) fn absorb(&mut self, other: Self) {
+        self.level = other.level.or(self.level);
+        self.reason = self.reason.take().or(other.reason);
+        self.compared.extend(other.compared);
+        self.differ(other.differences);
+        self.other_schema = self.other_schema.take().or(other.other_schema);
+    }
+}
