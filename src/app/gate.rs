@@ -13,7 +13,7 @@ use crate::domain::database::find_servers;
 use crate::domain::database::migration::{MigrationDatabaseError, find_migration_database};
 use crate::domain::failure::{bounded, chain};
 use crate::domain::fleet::Fleet;
-use crate::domain::id::ServiceName;
+use crate::domain::id::{GATE_RUN, ServiceName};
 use crate::domain::label::MigrationReading;
 use crate::domain::order::{OrderError, conditions_before_gate, order};
 use crate::domain::policy::MigrationPolicy;
@@ -102,7 +102,7 @@ async fn open(ground: &Ground, stop: CancellationToken) -> Result<(), GateError>
     }
     let orphans = tidy::containers(context).await.map_err(GateError::Docker)?;
     let run = Run {
-        id: job_id("gate", context.clock.now()),
+        id: job_id(GATE_RUN, context.clock.now()),
         stop,
     };
     tidy::clients(context, &run, &orphans, roster.all_servers.values()).await;

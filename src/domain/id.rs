@@ -50,6 +50,10 @@ names! {
     JobId;
 }
 
+/// How the ids of a gate's runs begin. The names of its sessions in Postgres contain them, so that a sidecar that starts
+/// beside it can tell them from those of its own predecessor.
+pub const GATE_RUN: &str = "gate";
+
 /// A database as users name it: `service/database`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DatabaseRef {

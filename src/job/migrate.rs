@@ -292,9 +292,9 @@ async fn read_state(
     run: &Run,
     plan: &MigrationPlan,
 ) -> Result<DatabaseState, MigrateError> {
-    let read = async {
+    let read = || async {
         let database = &plan.database.database;
-        let mut connected = server::connect_patiently(context, run, &plan.target, database).await?;
+        let mut connected = server::connect(context, run, &plan.target, database).await?;
         let state = revision::migration_state(&mut connected.session).await;
         let state = state.map_err(|source| connected.error(source))?;
         Ok(DatabaseState {
@@ -303,7 +303,8 @@ async fn read_state(
             revision: state.revision,
         })
     };
-    read.await.map_err(|source| server_error(plan, source))
+    let read = server::patiently(run, read).await;
+    read.map_err(|source| server_error(plan, source))
 }
 
 /// Puts a backup behind us, unless one that still fits is there or nobody wants one.

@@ -244,10 +244,25 @@ pub async fn connect_patiently(
     target: &ServerTarget,
     database: &DatabaseName,
 ) -> Result<Connected, ServerError> {
+    patiently(run, || connect(context, run, target, database)).await
+}
+
+/// Tries what may be tried again until it is done, or until no waiting cures it: a server that restarts, a session that was
+/// ended from outside.
+///
+/// # Errors
+/// The last one.
+pub async fn patiently<T, Attempt>(
+    run: &Run,
+    mut attempt: impl FnMut() -> Attempt,
+) -> Result<T, ServerError>
+where
+    Attempt: Future<Output = Result<T, ServerError>>,
+{
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let error = match connect(context, run, target, database).await {
-            Ok(connected) => return Ok(connected),
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
             Err(error) => error,
         };
         if error.kind() != FailureKind::Transient || Instant::now() > deadline {

@@ -17,6 +17,7 @@ mod harness_gate;
 mod alarms;
 mod alarms_gate;
 mod bad_input;
+mod beside;
 mod compressible;
 mod control;
 mod corruptions;
