@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::alarm::Channel;
-use crate::domain::backup::{Backup, Series};
+use crate::domain::backup::{Backup, Content, Series};
 use crate::domain::fleet::{Container, Fleet};
 use crate::domain::health::{
     Reading, ServerVitals, ServiceVerdict, Verdict, judge_service, judge_stack,
@@ -90,6 +90,15 @@ impl ServerPicture {
             databases: Vec::new(),
             empty: BTreeSet::new(),
             vitals: None,
+        }
+    }
+
+    /// Whether neither a backup nor a table is there; of the roles, whether that is so of all databases beside them.
+    pub fn has_nothing_to_lose(&self, content: &Content) -> bool {
+        let is_empty = |it: &DatabaseRef| self.empty.contains(it);
+        match content.database() {
+            Some(database) => self.empty.iter().any(|it| it.database == *database),
+            None => !self.databases.is_empty() && self.databases.iter().all(is_empty),
         }
     }
 }

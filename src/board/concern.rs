@@ -79,8 +79,7 @@ impl Picture {
         let (Some(objectives), Some(server)) = (&self.objectives, self.find_server(series)) else {
             return Vec::new();
         };
-        let database = series.content.database();
-        if server.empty.iter().any(|it| Some(&it.database) == database) {
+        if server.has_nothing_to_lose(&series.content) {
             return Vec::new();
         }
         let backups = state.backups.iter().map(AsRef::as_ref);

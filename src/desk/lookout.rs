@@ -257,9 +257,7 @@ fn note_server(shown: &mut ServerPicture, seen: server::Seen) {
     shown.reach = Reach::Reached;
     shown.vitals = Some(seen.vitals);
     let service = shown.service.clone();
-    shown.databases = seen
-        .databases
-        .into_iter()
-        .map(|name| DatabaseRef::new(service.clone(), name))
-        .collect();
+    let name = |name: DatabaseName| DatabaseRef::new(service.clone(), name);
+    shown.databases = seen.databases.into_iter().map(name).collect();
+    shown.empty = seen.empty.into_iter().map(name).collect();
 }

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{self, House, NOW, app, ask, at};
 use super::*;
-use crate::board::Reach;
+use crate::board::{Board, Reach};
 use crate::domain::backup::Level;
 use crate::domain::backup::suspicion::Suspicion;
 use crate::domain::fleet::ContainerState;
-use crate::domain::id::ServiceName;
+use crate::domain::id::{DatabaseRef, ServiceName};
 use crate::lifecycle::Lifecycle;
 use crate::observe::metrics::FAMILIES;
 
@@ -300,6 +300,21 @@ fn promtool(text: &str) {
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}\n{text}");
+}
+
+#[tokio::test]
+async fn a_database_without_a_table_wakes_nobody() {
+    let said = async |board: Board| House::open(board).await.get("/metrics").await.body;
+    let of_never = "database=\"never\"";
+    let board = fixture::well();
+    assert!(said(board.clone()).await.contains(of_never));
+    board.update(|picture| {
+        for server in picture.servers.values_mut() {
+            let never = |it: &&DatabaseRef| it.database.as_str() == "never";
+            server.empty = server.databases.iter().filter(never).cloned().collect();
+        }
+    });
+    assert!(!said(board).await.contains(of_never));
 }
 
 #[tokio::test]

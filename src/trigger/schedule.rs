@@ -22,6 +22,7 @@ use crate::domain::backup::{Backup, Content, Level, Reason, Series};
 use crate::domain::id::DatabaseRef;
 use crate::domain::job::{BackupScope, JobRequest, Submission};
 use crate::domain::room::ProofRoom;
+use crate::domain::schedule::Schedule;
 use crate::domain::schedule::due::{Due, History, is_due, newest_success};
 use crate::domain::unit::Timestamp;
 
@@ -131,13 +132,12 @@ fn due_backups(picture: &Picture, now: Timestamp) -> DueBackups {
     {
         let mut next = None;
         for database in &server.databases {
-            match is_due(
-                &server.policy.schedule,
-                &history(picture, database, now),
-                now,
-            ) {
-                // Without a table there is nothing to lose; the schedule takes it all the same.
-                Due::Now(Reason::First) if server.empty.contains(database) => {}
+            let history = history(picture, database, now);
+            let empty_since = server
+                .empty
+                .contains(database)
+                .then_some(picture.started_at);
+            match due_of(&server.policy.schedule, history, empty_since, now) {
                 Due::Now(Reason::First) => drop(first.insert(database.clone())),
                 Due::Now(_) => drop(scheduled.insert(database.clone())),
                 Due::Later(at) => next = Some(next.map_or(at, |known: Timestamp| known.min(at))),
@@ -154,6 +154,17 @@ fn due_backups(picture: &Picture, now: Timestamp) -> DueBackups {
         }
     }
     due
+}
+
+/// Without a table there is nothing to lose, so such a database waits for the schedule, or for its first table.
+fn due_of(
+    schedule: &Schedule,
+    mut history: History,
+    empty_since: Option<Timestamp>,
+    now: Timestamp,
+) -> Due {
+    history.last_success = history.last_success.or(empty_since);
+    is_due(schedule, &history, now)
 }
 
 fn series_of(picture: &Picture, database: &DatabaseRef) -> Series {
@@ -243,4 +254,22 @@ fn due_proof_of(asked: &ProofAsked<'_>, now: Timestamp) -> Option<(Timestamp, Jo
         level,
     };
     Some((unproven.manifest.snapshot_at, request))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::schedule::Zone;
+
+    #[test]
+    fn an_empty_database_waits_for_the_schedule_or_for_its_first_table() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let nightly = Schedule::parse("0 2 * * *", Zone::UTC).unwrap();
+        let start = at("2026-01-21T12:00:00Z");
+        let due = |empty_since, now| due_of(&nightly, History::default(), empty_since, now);
+        let slot = at("2026-01-22T02:00:00Z");
+        assert_eq!(due(Some(start), start), Due::Later(slot));
+        assert_eq!(due(Some(start), slot), Due::Now(Reason::Schedule));
+        assert_eq!(due(None, start), Due::Now(Reason::First));
+    }
 }

@@ -127,6 +127,15 @@ fn the_demo_is_proven_well_and_scraped_through_traefik_and_a_second_run_changes_
     let kept = || STACKS.map(|(project, _)| pre_migration_backups(project));
     let backups = kept();
     assert_eq!(backups, [1, 1], "the gate migrated each behind one backup");
+    for (project, _) in STACKS {
+        let first = listed(project).into_iter().find(is_first);
+        let revision = first.map(|it| it["revision"].clone());
+        assert_eq!(
+            revision,
+            Some("0002_seed".into()),
+            "{project}: the first backup holds what was migrated"
+        );
+    }
     drop(demo.script(&[]).ok());
     let after: Vec<String> = STACKS.map(|(project, _)| containers(project)).to_vec();
     assert_eq!(after, before, "a second run recreates nothing");
@@ -169,12 +178,19 @@ fn prometheus_knows_both_and_no_rule_of_ours_fires(demo: &Demo) {
     }
 }
 
-fn pre_migration_backups(project: &str) -> usize {
+fn listed(project: &str) -> Vec<Value> {
     let sidecar = format!("{project}-stackwarden-1");
     let listed = docker(&["exec", &sidecar, "/stackwarden", "--json", "backups"]).json();
-    let backups = listed.as_array().cloned().unwrap_or_default();
+    let mut backups = listed.as_array().cloned().unwrap_or_default();
+    backups.retain(|it| it["content"] == "database");
     backups
-        .iter()
-        .filter(|it| it["reason"] == "pre-migration" && it["content"] == "database")
-        .count()
+}
+
+fn is_first(backup: &Value) -> bool {
+    backup["reason"] == "first"
+}
+
+fn pre_migration_backups(project: &str) -> usize {
+    let backups = listed(project).into_iter();
+    backups.filter(|it| it["reason"] == "pre-migration").count()
 }

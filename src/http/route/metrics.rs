@@ -53,6 +53,9 @@ fn answer(shared: &Shared, picture: &Picture, now: Timestamp) -> Answer {
     }
     let proven_roles = proven_roles(picture);
     for series in shown_series(picture) {
+        if is_bare(picture, &series) {
+            continue;
+        }
         put_series(&mut scrape, picture, &series, &proven_roles, now);
     }
     match scrape.finish() {
@@ -70,6 +73,13 @@ fn answer(shared: &Shared, picture: &Picture, now: Timestamp) -> Answer {
             }
         }
     }
+}
+
+/// Not tried yet since there is nothing to lose: a zero would say that it never succeeded, and wake somebody.
+fn is_bare(picture: &Picture, series: &Series) -> bool {
+    let server = picture.servers.get(&series.service);
+    server.is_some_and(|it| it.has_nothing_to_lose(&series.content))
+        && !picture.series.contains_key(series)
 }
 
 fn put_stack(scrape: &mut Scrape<'_>, picture: &Picture, now: Timestamp) {
