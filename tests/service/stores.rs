@@ -77,7 +77,7 @@ fn ceph_takes_every_copy_and_gives_it_back() {
             Ok(())
         }
     });
-    let listed = docker(&[
+    let list = [
         "exec",
         &stack.container("store"),
         "s3cmd",
@@ -90,8 +90,14 @@ fn ceph_takes_every_copy_and_gives_it_back() {
         "ls",
         "--recursive",
         "s3://shop-backups",
-    ]);
-    let listed = listed.ok();
-    assert_eq!(listed.matches(".proof-s3-").count(), 4, "{listed}");
+    ];
+    // The roles' copies are read back after the databases'.
+    let listed = wait_until("an independent client lists all proofs", SOON, || {
+        let listed = docker(&list).ok();
+        match listed.matches(".proof-s3-").count() {
+            4 => Ok(listed),
+            _ => Err(listed),
+        }
+    });
     assert!(!listed.contains("probe"), "{listed}");
 }
