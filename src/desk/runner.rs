@@ -114,7 +114,8 @@ impl Runner {
     }
 
     fn answer(&mut self, request: Request) {
-        let submission = self.admit(request.job);
+        let submission =
+            (!request.is_outdated(&self.ledger.picture())).then(|| self.admit(request.job));
         // Who asked may have gone; the job stands all the same.
         drop(request.answer.send(submission));
     }

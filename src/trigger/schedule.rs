@@ -67,13 +67,6 @@ impl ScheduleTrigger {
             return;
         }
         let due = due_backups(&picture, now);
-        for (reason, databases) in due.requests {
-            self.submit(JobRequest::Backup {
-                scope: BackupScope::Databases(databases),
-                reason,
-            })
-            .await;
-        }
         if !due.next.is_empty() {
             self.board.update(|picture| {
                 for (service, next) in due.next {
@@ -85,22 +78,16 @@ impl ScheduleTrigger {
                 }
             });
         }
-        // A first proof comes before a drill, and both before what only reads.
-        let due = due_proof(&picture, now)
-            .or_else(|| watch::due_drill(&picture, now))
-            .or_else(|| watch::due_reread(&picture, now));
-        if let Some(request) = due {
-            self.submit(request).await;
-        }
-        if let Some(request) = copying::due_copy(&picture, now) {
-            self.submit(request).await;
+        for request in due_requests(&picture, now) {
+            self.submit(request, now).await;
         }
     }
 
-    async fn submit(&self, request: JobRequest) {
-        match self.desk.submit(request).await {
-            Submission::Accepted(_) | Submission::AlreadyRunning(_) | Submission::Closing => {}
-            Submission::Full => warn!("too many jobs wait; what is due is asked for again later"),
+    async fn submit(&self, request: JobRequest, now: Timestamp) {
+        let asked = request.clone();
+        let is_due = move |picture: &Picture| due_requests(picture, now).contains(&asked);
+        if self.desk.submit_due(request, is_due).await == Some(Submission::Full) {
+            warn!("too many jobs wait; what is due is asked for again later");
         }
     }
 }
@@ -112,6 +99,21 @@ async fn begin_ticking(wake: &Arc<Notify>) -> Result<JobScheduler, JobSchedulerE
     scheduler.add(tick).await?;
     scheduler.start().await?;
     Ok(scheduler)
+}
+
+/// Everything to ask for now, in order.
+fn due_requests(picture: &Picture, now: Timestamp) -> Vec<JobRequest> {
+    let backups = due_backups(picture, now).requests.into_iter();
+    let backups = backups.map(|(reason, databases)| JobRequest::Backup {
+        scope: BackupScope::Databases(databases),
+        reason,
+    });
+    // A first proof comes before a drill, and both before what only reads.
+    let proof = due_proof(picture, now)
+        .or_else(|| watch::due_drill(picture, now))
+        .or_else(|| watch::due_reread(picture, now));
+    let copy = copying::due_copy(picture, now);
+    backups.chain(proof).chain(copy).collect()
 }
 
 /// What is due now, and when each server's next backup is.

@@ -77,7 +77,19 @@ fn ceph_takes_every_copy_and_gives_it_back() {
             Ok(())
         }
     });
-    let list = [
+    // The roles' copies are read back after the databases'.
+    let listed = wait_until("an independent client lists all proofs", SOON, || {
+        let listed = list(&stack);
+        match listed.matches(".proof-s3-").count() {
+            4 => Ok(listed),
+            _ => Err(listed),
+        }
+    });
+    assert!(!listed.contains("probe"), "{listed}");
+}
+
+fn list(stack: &Stack) -> String {
+    docker(&[
         "exec",
         &stack.container("store"),
         "s3cmd",
@@ -90,14 +102,6 @@ fn ceph_takes_every_copy_and_gives_it_back() {
         "ls",
         "--recursive",
         "s3://shop-backups",
-    ];
-    // The roles' copies are read back after the databases'.
-    let listed = wait_until("an independent client lists all proofs", SOON, || {
-        let listed = docker(&list).ok();
-        match listed.matches(".proof-s3-").count() {
-            4 => Ok(listed),
-            _ => Err(listed),
-        }
-    });
-    assert!(!listed.contains("probe"), "{listed}");
+    ])
+    .ok()
 }
