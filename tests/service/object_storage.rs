@@ -91,7 +91,11 @@ fn wait_for_copy(stack: &Stack, database: &str, standing: &str) -> Value {
 fn every_backup_is_in_the_bucket_too_and_any_client_can_fetch_it() {
     let store = Store::start();
     let stack = store.with(Stack::builder("bucket").with_ports()).write();
-    stack.up_database(&[("app", BULK), ("app", "CREATE DATABASE \"o'brien\"")]);
+    stack.up_database(&[
+        ("app", BULK),
+        ("app", "CREATE DATABASE \"o'brien\""),
+        ("o'brien", "CREATE TABLE pub AS SELECT 'stout' AS ale"),
+    ]);
     stack.up();
     let backup = wait_for_copy(&stack, "app", "proven");
     let copy = copy_of(&backup).expect("a copy");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{GATE, PROOF, SIDECAR, Stack, Watch, docker, names, wait_until};
+use crate::harness::{GATE, PROOF, SIDECAR, SOON, Stack, Watch, docker, names, wait_until};
 use crate::harness_gate::{App, PASSWORD_IN_URL, with_gate};
 
 const TOKEN: &str = "control-token-7b1d52c09e4f4a3c8d66";
@@ -28,6 +28,22 @@ fn no_secret_is_in_logs_arguments_helpers_files_answers_or_errors() {
     let watch = Watch::begin(&stack);
     stack.up();
     let mut shown = vec![("the gate's log".to_owned(), stack.logs(GATE))];
+    // A first backup waits for something to lose.
+    let table = [
+        "psql",
+        "-U",
+        "vault",
+        "-c",
+        "CREATE TABLE kept AS SELECT 1 AS one",
+    ];
+    wait_until("the vault holds a table", SOON, || {
+        let made = stack.exec("vault", &table);
+        if made.code == 0 {
+            Ok(())
+        } else {
+            Err(made.said())
+        }
+    });
     wait_until("the vault is backed up", PROOF, || {
         let listed = stack.backups();
         match listed.iter().find(|it| it["database"] == "vault") {
