@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::alarm::Channel;
-use crate::domain::backup::{Backup, Series};
+use crate::domain::backup::{Backup, Destination, Series};
 use crate::domain::fleet::{Container, Fleet};
 use crate::domain::health::{
     Reading, ServerVitals, ServiceVerdict, Verdict, judge_service, judge_stack,
@@ -22,6 +22,7 @@ use crate::domain::job::{JobKind, JobState};
 use crate::domain::objective::Objectives;
 use crate::domain::policy::{BackupPolicy, HealthPolicy, MigrationPolicy};
 use crate::domain::progress::Doing;
+use crate::domain::restore;
 use crate::domain::retention::{Legibility, Stock};
 use crate::domain::room::ProofRoom;
 use crate::domain::roster::ServerTarget;
@@ -132,6 +133,21 @@ pub struct BucketPicture {
     pub limits: Vec<String>,
     /// Objects that cannot be read, in sentences.
     pub problems: Vec<String>,
+    /// The services of which a manifest cannot be read there.
+    pub unreadable: BTreeSet<ServiceName>,
+}
+
+impl BucketPicture {
+    /// A bucket that nobody has asked yet.
+    pub fn new(place: &str) -> Self {
+        Self {
+            place: place.to_owned(),
+            reach: Reach::Unknown,
+            limits: Vec::new(),
+            problems: Vec::new(),
+            unreadable: BTreeSet::new(),
+        }
+    }
 }
 
 /// A job as people see it.
@@ -305,6 +321,22 @@ impl Picture {
             series: shelves.collect(),
             legibility: Legibility::of_unreadable(usize::from(self.unreadable.contains(service))),
         }
+    }
+
+    /// The backups that somebody may mean, by series: see [`restore::known`].
+    pub fn known(&self, from: Option<Destination>) -> Vec<(&Series, Vec<&Backup>)> {
+        let series = self.series.iter();
+        let known = series.map(|(series, state)| {
+            let known = restore::known(from, &state.backups, &state.copies);
+            (series, known)
+        });
+        known.collect()
+    }
+
+    /// Files of either place that cannot be read, in sentences.
+    pub fn unread(&self) -> impl Iterator<Item = &String> {
+        let bucket = self.bucket.iter().flat_map(|it| &it.problems);
+        self.folder_problems.iter().chain(bucket)
     }
 
     /// Adds or replaces a job, and forgets the oldest ended ones.

@@ -229,8 +229,19 @@ fn covers(known: &JobRequest, asked: &JobRequest) -> bool {
                 (BackupScope::Databases(_), BackupScope::Stack) => false,
             }
         }
-        (JobRequest::Verify { id: known, .. }, JobRequest::Verify { id: asked, .. })
-        | (JobRequest::Accept { id: known, .. }, JobRequest::Accept { id: asked, .. }) => {
+        (
+            JobRequest::Verify {
+                id: known,
+                from: here,
+                ..
+            },
+            JobRequest::Verify {
+                id: asked,
+                from: there,
+                ..
+            },
+        ) => known == asked && here == there,
+        (JobRequest::Accept { id: known, .. }, JobRequest::Accept { id: asked, .. }) => {
             known == asked
         }
         (JobRequest::Copy { .. }, JobRequest::Copy { .. })

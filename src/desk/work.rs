@@ -43,11 +43,13 @@ impl Work {
                 database,
                 id,
                 level,
+                from,
             } => Self::Verify(Box::new(VerifyPlan {
                 server: targets(picture).remove(&database.service),
                 database,
                 id,
                 level,
+                from,
             })),
             JobRequest::Accept { database, id } => Self::Accept(AcceptPlan { database, id }),
             JobRequest::Fsck => Self::Fsck,

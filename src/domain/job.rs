@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::backup::{Level, Reason, Series};
+use super::backup::{Destination, Level, Reason, Series};
 use super::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use super::restore::RestoreOrder;
 use super::unit::Timestamp;
@@ -77,6 +77,8 @@ pub enum JobRequest {
         id: BackupId,
         /// How far.
         level: Level,
+        /// From where; otherwise from disk, and from the bucket where the disk does not have it.
+        from: Option<Destination>,
     },
     /// Accept one suspect backup.
     Accept {

@@ -39,7 +39,7 @@ use crate::domain::bucket::BucketAccess;
 use crate::domain::id::ProjectName;
 pub use failure::S3Error;
 use failure::{Scene, classify};
-use reading::Known;
+pub use reading::Download;
 pub use source::Source;
 pub use upload::{Aim, Upload};
 
@@ -86,7 +86,7 @@ struct Inner {
     records: PathBuf,
     patience: Patience,
     /// Manifests and proofs by key: they never change, so that each is read once.
-    known: Mutex<BTreeMap<String, Known>>,
+    known: Mutex<BTreeMap<String, reading::Known>>,
 }
 
 impl S3Store {

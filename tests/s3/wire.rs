@@ -44,6 +44,8 @@ pub enum Plan {
     From(usize, Fault),
     /// The store answers 200 and gives back other bytes of every dump.
     Lying,
+    /// Every reading of a dump.
+    Dumps(Fault),
 }
 
 /// The line; it ends with the process.
@@ -130,10 +132,8 @@ impl Line {
         match *self.planned.borrow() {
             Plan::Once(at, fault) if at == number => Some(fault),
             Plan::From(at, fault) if number >= at => Some(fault),
-            Plan::Lying => {
-                let is_dump = request.uri().path().contains(".dump");
-                (request.method() == hyper::Method::GET && is_dump).then_some(Fault::Altered)
-            }
+            Plan::Lying => is_reading_of_dump(request).then_some(Fault::Altered),
+            Plan::Dumps(fault) => is_reading_of_dump(request).then_some(fault),
             Plan::Sound | Plan::Once(..) | Plan::From(..) => None,
         }
     }
@@ -190,6 +190,10 @@ impl Line {
         };
         Ok(answered.map_err(std::io::Error::other)?.map(full))
     }
+}
+
+fn is_reading_of_dump(request: &Request<Incoming>) -> bool {
+    request.method() == hyper::Method::GET && request.uri().path().contains(".dump")
 }
 
 fn full(bytes: Bytes) -> Body {

@@ -65,6 +65,7 @@ fn backup(hours: i64) -> Backup {
             restore_line: String::new(),
         },
         proofs: Vec::new(),
+        elsewhere: Vec::new(),
         acceptance: None,
     };
     prove(&mut backup, Some(Level::Content));

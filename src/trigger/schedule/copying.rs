@@ -57,10 +57,8 @@ mod tests {
     fn picture(reach: Reach) -> Picture {
         let mut picture = Picture::new(ProjectName::new("p"), at(0));
         picture.bucket = Some(BucketPicture {
-            place: "b".into(),
             reach,
-            limits: Vec::new(),
-            problems: Vec::new(),
+            ..BucketPicture::new("b")
         });
         let backup = example_backup(Vec::new());
         let series = backup.manifest.series.clone();

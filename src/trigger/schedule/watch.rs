@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{is_paused, series_of};
 use crate::board::Picture;
-use crate::domain::backup::{Backup, Level};
+use crate::domain::backup::{Backup, Destination, Level};
 use crate::domain::job::{JobKind, JobRequest, JobState};
 use crate::domain::unit::Timestamp;
 use crate::domain::{drill, reread};
@@ -30,6 +30,7 @@ pub(super) fn due_drill(picture: &Picture, now: Timestamp) -> Option<JobRequest>
             database: database.clone(),
             id: due.manifest.id.clone(),
             level: server.policy.verify,
+            from: Some(Destination::Disk),
         })
     })
 }
