@@ -4,6 +4,7 @@
 //! cause a call to Docker or Postgres. Rebuilt from Docker, manifests and the journal at start.
 
 mod concern;
+mod shelves;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::alarm::Channel;
-use crate::domain::backup::{Backup, Destination, Series};
+use crate::domain::backup::{Backup, Series};
 use crate::domain::fleet::{Container, Fleet};
 use crate::domain::health::{
     Reading, ServerVitals, ServiceVerdict, Verdict, judge_service, judge_stack,
@@ -22,8 +23,6 @@ use crate::domain::job::{JobKind, JobState};
 use crate::domain::objective::Objectives;
 use crate::domain::policy::{BackupPolicy, HealthPolicy, MigrationPolicy};
 use crate::domain::progress::Doing;
-use crate::domain::restore;
-use crate::domain::retention::{Legibility, Stock};
 use crate::domain::room::ProofRoom;
 use crate::domain::roster::ServerTarget;
 use crate::domain::unit::{ByteCount, Timestamp};
@@ -120,6 +119,8 @@ pub struct SeriesPicture {
     pub copy_attempt: Option<(Timestamp, u32)>,
     /// Why it failed.
     pub copy_error: Option<String>,
+    /// When a copy that was just written read back as other bytes, since the last one that did not.
+    pub copy_refuted: Option<Timestamp>,
 }
 
 /// The bucket as it was last seen.
@@ -310,33 +311,6 @@ impl Picture {
         } else {
             Verdict::Warn
         })
-    }
-
-    /// What the backup folder holds of a service, as retention judges it.
-    pub fn stock(&self, service: &ServiceName) -> Stock<'_> {
-        let series = self.series.iter().filter(|(it, _)| it.service == *service);
-        let shelves =
-            series.map(|(it, state)| (it, state.backups.iter().map(AsRef::as_ref).collect()));
-        Stock {
-            series: shelves.collect(),
-            legibility: Legibility::of_unreadable(usize::from(self.unreadable.contains(service))),
-        }
-    }
-
-    /// The backups that somebody may mean, by series: see [`restore::known`].
-    pub fn known(&self, from: Option<Destination>) -> Vec<(&Series, Vec<&Backup>)> {
-        let series = self.series.iter();
-        let known = series.map(|(series, state)| {
-            let known = restore::known(from, &state.backups, &state.copies);
-            (series, known)
-        });
-        known.collect()
-    }
-
-    /// Files of either place that cannot be read, in sentences.
-    pub fn unread(&self) -> impl Iterator<Item = &String> {
-        let bucket = self.bucket.iter().flat_map(|it| &it.problems);
-        self.folder_problems.iter().chain(bucket)
     }
 
     /// Adds or replaces a job, and forgets the oldest ended ones.

@@ -44,7 +44,7 @@ pub(super) enum Ended {
     Fsck(Option<Vec<Finding>>),
     Reread(Box<(RereadPlan, Result<Proof, RereadError>)>),
     Restore(Box<(RestorePlan, RestoreOutcome)>),
-    Copy(Box<(CopyPlan, Result<Proof, CopyError>)>),
+    Copy(Box<(CopyPlan, Result<Option<Proof>, CopyError>)>),
 }
 
 impl Ended {

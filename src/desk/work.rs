@@ -54,7 +54,7 @@ impl Work {
             JobRequest::Accept { database, id } => Self::Accept(AcceptPlan { database, id }),
             JobRequest::Fsck => Self::Fsck,
             JobRequest::Reread { series, id } => Self::Reread(RereadPlan { series, id }),
-            JobRequest::Copy { series, id } => Self::Copy(CopyPlan { series, id }),
+            JobRequest::Copy { series, id, task } => Self::Copy(CopyPlan { series, id, task }),
             JobRequest::VerifyFile {
                 file,
                 service,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::backup::copy::Task;
 use super::backup::{Destination, Level, Reason, Series};
 use super::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use super::restore::RestoreOrder;
@@ -96,12 +97,14 @@ pub enum JobRequest {
         /// Which backup.
         id: BackupId,
     },
-    /// Copy one backup into the bucket, unless it is there, and read it back.
+    /// See to the copy of one backup in the bucket.
     Copy {
         /// Its series: a database's, or that of the roles.
         series: Series,
         /// Which backup.
         id: BackupId,
+        /// What is to be done.
+        task: Task,
     },
     /// Judge a file, whoever made it.
     VerifyFile {

@@ -2,6 +2,7 @@
 //! off in the middle costs no backup. The store is a real and strict one of the test's own, behind a line that breaks.
 
 mod restore;
+mod retention;
 #[path = "../s3/server.rs"]
 mod server;
 #[expect(dead_code, reason = "the tests of the store itself break more")]

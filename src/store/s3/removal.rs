@@ -15,10 +15,6 @@ impl S3Store {
     ///
     /// # Errors
     /// The first object that could not be removed; without its manifest the rest is a leftover.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "retention does not reach the bucket yet")
-    )]
     pub async fn remove(&self, manifest: &Manifest) -> Result<(), S3Error> {
         let name = layout::manifest_name(&manifest.id);
         self.delete(&self.key(&manifest.series, &name)).await?;

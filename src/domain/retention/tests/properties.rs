@@ -94,6 +94,7 @@ fn stock<'a>(
     Stock {
         series: shelves.iter().map(shelf).collect(),
         legibility: Legibility::Whole,
+        upstream: None,
     }
 }
 
