@@ -51,7 +51,8 @@ impl Ended {
     /// Whether the bucket may hold something else than before.
     fn changes_bucket(&self) -> bool {
         match self {
-            Self::Backup(_) | Self::Copy(_) => true,
+            Self::Backup(_) | Self::Copy(_) | Self::Fsck(_) => true,
+            Self::Reread(ended) => ended.0.from == Destination::S3,
             Self::Verify(ended) => ended
                 .1
                 .as_ref()

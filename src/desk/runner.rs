@@ -279,7 +279,7 @@ fn subject(request: &JobRequest) -> String {
         JobRequest::Verify { database, id, .. } | JobRequest::Accept { database, id } => {
             format!("{database} {id}")
         }
-        JobRequest::Copy { series, id, .. } | JobRequest::Reread { series, id } => {
+        JobRequest::Copy { series, id, .. } | JobRequest::Reread { series, id, .. } => {
             format!("{series} {id}")
         }
         JobRequest::Fsck => "everything that is stored".to_owned(),

@@ -53,7 +53,9 @@ impl Work {
             })),
             JobRequest::Accept { database, id } => Self::Accept(AcceptPlan { database, id }),
             JobRequest::Fsck => Self::Fsck,
-            JobRequest::Reread { series, id } => Self::Reread(RereadPlan { series, id }),
+            JobRequest::Reread { series, id, from } => {
+                Self::Reread(RereadPlan { series, id, from })
+            }
             JobRequest::Copy { series, id, task } => Self::Copy(CopyPlan { series, id, task }),
             JobRequest::VerifyFile {
                 file,

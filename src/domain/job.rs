@@ -96,6 +96,8 @@ pub enum JobRequest {
         series: Series,
         /// Which backup.
         id: BackupId,
+        /// From where.
+        from: Destination,
     },
     /// See to the copy of one backup in the bucket.
     Copy {

@@ -19,9 +19,6 @@ use crate::domain::retention::{Legibility, Stock, Upstream};
 use crate::domain::unit::{ByteCount, hexadecimal};
 use reading::{complete, last_segment, newest_ids, read_manifest, read_series};
 
-/// The word for this destination in proofs and metrics.
-pub const DESTINATION: &str = "disk";
-
 /// Names of the files by which the folder is tried.
 const PROBE: &str = ".stackwarden-probe-";
 

@@ -61,10 +61,12 @@ fn a_stack_whose_volumes_and_backup_folder_are_gone_comes_back_from_the_bucket()
     stack.up();
     let app = id_of(&wait_for_copy(&stack, "app", "proven"));
     let notes = id_of(&wait_for_copy(&stack, "o'brien", "proven"));
-    wait_until("the roles are in the bucket", PROOF, || {
+    wait_until("roles and the proof from disk are there too", PROOF, || {
+        let keys = store.keys(&stack, "app");
+        let is_proven = keys.iter().any(|key| key.contains(".proof-disk-"));
         match store.manifests(&stack, "globals") {
-            0 => Err("none".to_owned()),
-            _ => Ok(()),
+            1.. if is_proven => Ok(()),
+            roles => Err(format!("{roles} of roles, {keys:?}")),
         }
     });
     let before = told(&stack);
@@ -103,6 +105,20 @@ fn a_stack_whose_volumes_and_backup_folder_are_gone_comes_back_from_the_bucket()
         eprintln!("{restored}");
     }
     assert_eq!(told(&stack), before);
+    // What `latest` means is known from the bucket alone: read back there, restored and equal before.
+    let of = "postgres/o'brien";
+    let words = [
+        "restore",
+        "latest",
+        "--into",
+        "again",
+        "--from",
+        "s3",
+        "--database",
+        of,
+    ];
+    drop(stack.stackwarden_once(&words).ended_with(0));
+    assert_eq!(stack.psql("again", "SELECT count(*) FROM notes"), "300");
 }
 
 /// As after a fire: volumes, containers and the folder.
@@ -227,4 +243,40 @@ fn without_bucket_and_folder_the_reason_is_told() {
         assert!(said.contains("the bucket cannot be listed"), "{said}");
         assert!(said.contains(BUCKET), "{said}");
     }
+}
+
+#[test]
+fn an_accepted_backup_is_accepted_for_who_has_only_the_bucket() {
+    let store = Store::start();
+    let stack = store.with(Stack::builder("bucket-accept")).write();
+    stack.up_database(&[("app", "CREATE TABLE t AS SELECT 1 AS a")]);
+    stack.up();
+    drop(wait_for_copy(&stack, "app", "proven"));
+    drop(stack.psql("app", "DROP TABLE t"));
+    drop(stack.back_up());
+    let suspect = wait_for_copy(&stack, "app", "proven");
+    assert_ne!(suspect["suspect"], serde_json::json!([]), "{suspect:#}");
+    let id = id_of(&suspect);
+    drop(
+        stack
+            .stackwarden(&["backups", "--accept", &id])
+            .ended_with(0),
+    );
+    let name = format!("{id}.accepted.json");
+    wait_until("the acceptance is in the bucket", PROOF, || {
+        let keys = store.keys(&stack, "app");
+        if keys.contains(&name) {
+            Ok(())
+        } else {
+            Err(format!("{keys:?}"))
+        }
+    });
+    everything_is_gone(&stack);
+    let listed = stack.stackwarden_once(&["--json", "backups"]);
+    let listed = listed.ended_with(0).json();
+    let all = listed.as_array().expect("a list");
+    let found = all.iter().find(|it| it["id"] == id.as_str());
+    let found = found.expect("the accepted backup");
+    assert_eq!(found["suspect"], serde_json::json!([]), "{found:#}");
+    assert!(found["accepted_at"].is_string(), "{found:#}");
 }
