@@ -14,6 +14,7 @@ mod deadline;
 mod failure;
 mod globals;
 mod plan;
+mod predecessor;
 mod retention;
 mod take;
 

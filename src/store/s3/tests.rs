@@ -368,7 +368,7 @@ async fn what_cannot_be_read_is_named_and_what_lies_beside_a_copy_is_told_apart(
     let stage = Stage::set();
     let (path, manifest) = stage.stored(3);
     back_up(&stage.store, &path, &manifest).await.unwrap();
-    let proof = |destination: &str, level| crate::domain::backup::Proof {
+    let proof = |destination: &str, level| Proof {
         id: manifest.id.clone(),
         destination: destination.to_owned(),
         ..crate::domain::backup::example_proof(Some(level))

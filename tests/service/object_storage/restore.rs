@@ -61,14 +61,7 @@ fn a_stack_whose_volumes_and_backup_folder_are_gone_comes_back_from_the_bucket()
     stack.up();
     let app = id_of(&wait_for_copy(&stack, "app", "proven"));
     let notes = id_of(&wait_for_copy(&stack, "o'brien", "proven"));
-    wait_until("roles and the proof from disk are there too", PROOF, || {
-        let keys = store.keys(&stack, "app");
-        let is_proven = keys.iter().any(|key| key.contains(".proof-disk-"));
-        match store.manifests(&stack, "globals") {
-            1.. if is_proven => Ok(()),
-            roles => Err(format!("{roles} of roles, {keys:?}")),
-        }
-    });
+    wait_for_company(&store, &stack);
     let before = told(&stack);
     everything_is_gone(&stack);
     drop(stack.compose(&["up", "-d", "--wait", DATABASE]).ok());
@@ -119,6 +112,19 @@ fn a_stack_whose_volumes_and_backup_folder_are_gone_comes_back_from_the_bucket()
     ];
     drop(stack.stackwarden_once(&words).ended_with(0));
     assert_eq!(stack.psql("again", "SELECT count(*) FROM notes"), "300");
+}
+
+/// Waits for the roles, and for the proof from disk beside the copy.
+#[track_caller]
+fn wait_for_company(store: &Store, stack: &Stack) {
+    wait_until("roles and the proof from disk are there too", PROOF, || {
+        let keys = store.keys(stack, "app");
+        let is_proven = keys.iter().any(|key| key.contains(".proof-disk-"));
+        match store.manifests(stack, "globals") {
+            1.. if is_proven => Ok(()),
+            roles => Err(format!("{roles} of roles, {keys:?}")),
+        }
+    });
 }
 
 /// As after a fire: volumes, containers and the folder.
@@ -279,4 +285,33 @@ fn an_accepted_backup_is_accepted_for_who_has_only_the_bucket() {
     let found = found.expect("the accepted backup");
     assert_eq!(found["suspect"], serde_json::json!([]), "{found:#}");
     assert!(found["accepted_at"].is_string(), "{found:#}");
+}
+
+#[test]
+fn an_empty_server_in_the_place_of_a_lost_one_is_never_what_latest_means() {
+    let store = Store::start();
+    let stack = with_shop(&store, "bucket-anew");
+    stack.up();
+    let id = id_of(&wait_for_copy(&stack, "app", "proven"));
+    wait_for_company(&store, &stack);
+    everything_is_gone(&stack);
+    // Somebody starts everything first, and the application makes its tables.
+    stack.up_database(&[("app", "CREATE TABLE orders (id int PRIMARY KEY, note text)")]);
+    stack.up();
+    let first = stack.wait_for_listed("app", PROOF, |it| it["id"] != id.as_str());
+    assert!(
+        first["suspect"].to_string().contains("another server"),
+        "{first:#}"
+    );
+    let words = [
+        "restore",
+        "latest",
+        "--into",
+        "back",
+        "--database",
+        "postgres/app",
+    ];
+    let restored = stack.stackwarden(&words).ended_with(0).said();
+    assert!(restored.contains(&id), "{restored}");
+    assert_eq!(stack.psql("back", "SELECT count(*) FROM orders"), "5000");
 }
