@@ -332,7 +332,7 @@ fn judge_bucket(picture: &Picture) -> Vec<Verdict> {
     let limits = bucket.limits.iter().chain(&bucket.problems);
     let judge = |state: &SeriesPicture| {
         let is_refuted = |it: &Arc<Backup>| it.standing() == Standing::Refuted;
-        if state.copy_error.is_some() || state.copies.last().is_some_and(is_refuted) {
+        if state.copy_error.is_some() || state.copies.iter().any(is_refuted) {
             Verdict::Warn
         } else {
             Verdict::Pass

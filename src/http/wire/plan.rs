@@ -139,3 +139,42 @@ fn planned(series: &Series, backup: &Backup, plan: &str, reasons: Vec<String>) -
         reasons,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::board::BucketPicture;
+    use crate::http::fixture;
+
+    #[test]
+    fn each_destination_has_its_rows_and_a_bucket_that_is_not_listed_a_note() {
+        let board = fixture::well();
+        let now = Timestamp::from_timestamp(fixture::NOW, 0).unwrap();
+        let copy = Arc::new(fixture::backup(fixture::app(), fixture::NOW - 600, 9));
+        board.update(|picture| {
+            let series = fixture::series(fixture::app());
+            let state = picture.series.entry(series).or_default();
+            state.copies = vec![copy.clone()];
+            picture.bucket = Some(BucketPicture {
+                reach: Reach::Reached,
+                ..BucketPicture::new("bucket b at h")
+            });
+        });
+        let planned = plan(&board.read(), None, now);
+        let of = |place: &str| {
+            let rows = planned.backups.iter().filter(|it| it.destination == place);
+            rows.map(|it| it.id.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("s3"), [copy.manifest.id.to_string()]);
+        assert_eq!(of("disk").len() + 1, planned.backups.len());
+        board.update(|picture| {
+            picture.bucket = Some(BucketPicture::new("bucket b at h"));
+        });
+        let planned = plan(&board.read(), None, now);
+        assert!(planned.backups.iter().all(|it| it.destination == "disk"));
+        let note = planned.notes.last().unwrap();
+        assert!(note.contains("bucket b at h is not listed now"), "{note}");
+    }
+}

@@ -1,12 +1,14 @@
 //! Where the bytes of a restore come from: a stored file, or an object of the bucket. Read in order, hashed while they
 //! flow, and judged by their hash at the end, before anything is published.
 
+mod rest;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::RestoreError;
-use crate::domain::backup::{Content, Destination, Manifest, Packing, Series, Sha256Hex};
+use crate::domain::backup::{Content, Destination, Manifest, Packing, Series, Sha256Hex, Standing};
 use crate::domain::id::BackupId;
 use crate::domain::job::JobKind;
 use crate::domain::restore::Source;
@@ -19,8 +21,8 @@ use crate::postgres::restore::Unpacking;
 use crate::store::StoreError;
 use crate::store::codec::{Detail, decode_manifest};
 use crate::store::layout::{self, FileRole};
-use crate::store::read_back::ReadBack;
-use crate::store::s3::{Download, S3Store};
+use crate::store::s3::S3Store;
+use rest::{Reading, Rest};
 
 /// The folder of the roles beside those of the databases.
 const GLOBALS: &str = "globals";
@@ -34,13 +36,6 @@ pub(super) struct Material {
     pub(super) manifest: Option<Box<Manifest>>,
     /// The roles that it stands on.
     roles: Option<Roles>,
-}
-
-/// Where bytes rest.
-#[derive(Debug)]
-enum Rest {
-    Disk(PathBuf),
-    Bucket { store: S3Store, key: String },
 }
 
 /// Roles, and what their bytes have to be, where that is known.
@@ -79,7 +74,8 @@ impl Material {
         }
     }
 
-    /// From the place that is named; else from disk, and from the bucket where the disk lacks the manifest or the file.
+    /// From the place that is named; else from disk, and from the bucket where the disk lacks the manifest or the file, or
+    /// the file is known to be wrong.
     async fn of_series(
         context: &JobContext,
         series: &Series,
@@ -90,17 +86,24 @@ impl Material {
             Some(Destination::S3) => None,
             Some(Destination::Disk) | None => context.store.find(series, id)?,
         };
-        if let Some(backup) = on_disk {
-            let path = context.store.path_of(&backup.manifest);
-            let is_there = tokio::fs::try_exists(&path).await.unwrap_or(true);
-            if is_there || from.is_some() || context.s3.is_none() {
-                return Self::on_disk(context, backup.manifest).await.map(Some);
+        let is_good = match &on_disk {
+            None => false,
+            Some(backup) => {
+                let path = context.store.path_of(&backup.manifest);
+                let is_there = tokio::fs::try_exists(&path).await.unwrap_or(true);
+                is_there && backup.standing() != Standing::Refuted
             }
-        }
-        match (&context.s3, from) {
-            (_, Some(Destination::Disk)) | (None, None) => Ok(None),
-            (None, Some(Destination::S3)) => Err(RestoreError::NoBucket),
-            (Some(store), _) => Self::in_bucket(context, store, series, id).await,
+        };
+        let in_bucket = match (&context.s3, from) {
+            (_, Some(Destination::Disk)) | (None, None) => None,
+            (None, Some(Destination::S3)) => return Err(RestoreError::NoBucket),
+            (Some(_), None) if is_good => None,
+            (Some(store), _) => Self::in_bucket(context, store, series, id).await?,
+        };
+        match (in_bucket, on_disk) {
+            (Some(found), _) => Ok(Some(found)),
+            (None, Some(backup)) => Self::on_disk(context, backup.manifest).await.map(Some),
+            (None, None) => Ok(None),
         }
     }
 
@@ -278,52 +281,6 @@ impl Roles {
             rest: Rest::in_bucket(store, &manifest),
             expected: Some(manifest.stored_sha256),
         }))
-    }
-}
-
-impl Rest {
-    fn in_bucket(store: &S3Store, manifest: &Manifest) -> Self {
-        Self::Bucket {
-            key: store.key_of(manifest),
-            store: store.clone(),
-        }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            Self::Disk(path) => path.display().to_string(),
-            Self::Bucket { store, key } => format!("{key} in {}", store.place()),
-        }
-    }
-
-    async fn open(&self) -> Result<Reading, RestoreError> {
-        Ok(match self {
-            Self::Disk(path) => Reading::File(ReadBack::open(path).await?),
-            Self::Bucket { store, key } => Reading::Object(Box::new(store.open(key).await?)),
-        })
-    }
-}
-
-/// Stored bytes as they come back, hashed on the way.
-enum Reading {
-    File(ReadBack),
-    Object(Box<Download>),
-}
-
-impl Reading {
-    async fn next(&mut self) -> Option<Bytes> {
-        match self {
-            Self::File(file) => file.next().await,
-            Self::Object(object) => object.next().await,
-        }
-    }
-
-    /// Reads what is left; gives the SHA-256 of everything.
-    async fn finish(self) -> Result<Sha256Hex, RestoreError> {
-        Ok(match self {
-            Self::File(file) => file.finish().await?,
-            Self::Object(object) => object.finish().await?,
-        })
     }
 }
 
