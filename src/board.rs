@@ -4,6 +4,7 @@
 //! cause a call to Docker or Postgres. Rebuilt from Docker, manifests and the journal at start.
 
 mod concern;
+mod shelves;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,7 +23,6 @@ use crate::domain::job::{JobKind, JobState};
 use crate::domain::objective::Objectives;
 use crate::domain::policy::{BackupPolicy, HealthPolicy, MigrationPolicy};
 use crate::domain::progress::Doing;
-use crate::domain::retention::{Legibility, Stock};
 use crate::domain::room::ProofRoom;
 use crate::domain::roster::ServerTarget;
 use crate::domain::unit::{ByteCount, Timestamp};
@@ -128,6 +128,8 @@ pub struct SeriesPicture {
     pub copy_attempt: Option<(Timestamp, u32)>,
     /// Why it failed.
     pub copy_error: Option<String>,
+    /// When a copy that was just written read back as other bytes, since the last one that did not.
+    pub copy_refuted: Option<Timestamp>,
 }
 
 /// The bucket as it was last seen.
@@ -141,6 +143,21 @@ pub struct BucketPicture {
     pub limits: Vec<String>,
     /// Objects that cannot be read, in sentences.
     pub problems: Vec<String>,
+    /// The services of which a manifest cannot be read there.
+    pub unreadable: BTreeSet<ServiceName>,
+}
+
+impl BucketPicture {
+    /// A bucket that nobody has asked yet.
+    pub fn new(place: &str) -> Self {
+        Self {
+            place: place.to_owned(),
+            reach: Reach::Unknown,
+            limits: Vec::new(),
+            problems: Vec::new(),
+            unreadable: BTreeSet::new(),
+        }
+    }
 }
 
 /// A job as people see it.
@@ -303,17 +320,6 @@ impl Picture {
         } else {
             Verdict::Warn
         })
-    }
-
-    /// What the backup folder holds of a service, as retention judges it.
-    pub fn stock(&self, service: &ServiceName) -> Stock<'_> {
-        let series = self.series.iter().filter(|(it, _)| it.service == *service);
-        let shelves =
-            series.map(|(it, state)| (it, state.backups.iter().map(AsRef::as_ref).collect()));
-        Stock {
-            series: shelves.collect(),
-            legibility: Legibility::of_unreadable(usize::from(self.unreadable.contains(service))),
-        }
     }
 
     /// Adds or replaces a job, and forgets the oldest ended ones.

@@ -130,11 +130,13 @@ async fn dispatch(
             database,
             of,
             level,
+            from,
         } => {
             let wish = verifying::Wish {
                 backup,
                 database: database.or(of),
                 level,
+                from,
                 form,
             };
             let work = verifying::verify(settings, wish, lifecycle.soft(), printer);

@@ -1,5 +1,7 @@
 //! Commands in place: what runs when no sidecar does.
 
+mod holdings;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use crate::board::{Board, Picture, ServerPicture};
 use crate::config::Settings;
 use crate::desk::{Books, Desk, Runner};
 use crate::docker::DockerError;
-use crate::domain::backup::{Backup, Level, Reason, latest};
+use crate::domain::backup::{Backup, Destination, Level, Reason, latest};
 use crate::domain::id::{BackupId, DatabaseRef};
 use crate::domain::job::{BackupScope, JobReport, JobRequest, JobState, Submission};
 use crate::domain::restore::ChoiceError;
@@ -39,6 +41,12 @@ pub enum OnceError {
     /// The folder.
     #[error("the backup folder cannot be tidied")]
     Tidy(#[source] StoreError),
+    /// The bucket, where the folder holds nothing.
+    #[error("the backup folder holds no backup, and the bucket cannot be listed: {why}")]
+    Bucket {
+        /// Why.
+        why: String,
+    },
     /// The metrics.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -110,13 +118,14 @@ pub async fn accept(
     stop: CancellationToken,
 ) -> Result<JobReport, OnceError> {
     let (ground, lock) = begin(settings).await?;
-    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
-    let is_it = |backup: &Backup| backup.manifest.id == id;
-    let with_it = listing.series.into_iter();
+    let mut picture = Picture::new(ground.context.project.clone(), ground.context.clock.now());
+    holdings::survey(&ground, &mut picture).await?;
+    let is_it = |backup: &&Backup| backup.manifest.id == id;
+    let with_it = picture.known(Some(Destination::Disk)).into_iter();
     let with_it = with_it.filter(|(_, backups)| backups.iter().any(is_it));
     let owners = with_it.filter_map(|(series, _)| {
         let database = series.content.database()?.clone();
-        Some(DatabaseRef::new(series.service, database))
+        Some(DatabaseRef::new(series.service.clone(), database))
     });
     let owners: Vec<DatabaseRef> = owners
         .filter(|owner| only.as_ref().is_none_or(|only| only == owner))
@@ -125,7 +134,6 @@ pub async fn accept(
         return Err(OnceError::Unclear { id });
     };
     let database = database.clone();
-    let picture = Picture::new(ground.context.project.clone(), ground.context.clock.now());
     let request = JobRequest::Accept { database, id };
     let report = carry_out(settings, &ground, picture, request, stop).await;
     drop(lock);
@@ -164,6 +172,8 @@ pub struct Wanted {
     pub only: Option<DatabaseRef>,
     /// How far; as far as possible otherwise.
     pub level: Option<Level>,
+    /// From where; otherwise from disk, and from the bucket where the disk does not have it.
+    pub from: Option<Destination>,
 }
 
 /// Proves a backup or judges a file in this very process.
@@ -176,18 +186,25 @@ pub async fn verify(
     stop: CancellationToken,
 ) -> Result<JobReport, OnceError> {
     let (ground, lock) = begin(settings).await?;
+    tidy::files(&ground.context).map_err(OnceError::Tidy)?;
     tidy::containers(&ground.context)
         .await
         .map_err(OnceError::Docker)?;
-    let picture = look(&ground).await?;
-    let request = choose(&ground, &picture, wanted)?;
+    let mut picture = look(&ground).await?;
+    holdings::survey(&ground, &mut picture).await?;
+    let request = choose(&picture, wanted)?;
     let report = carry_out(settings, &ground, picture, request, stop).await;
     drop(lock);
     report
 }
 
-fn choose(ground: &Ground, picture: &Picture, wanted: Wanted) -> Result<JobRequest, OnceError> {
-    let Wanted { which, only, level } = wanted;
+fn choose(picture: &Picture, wanted: Wanted) -> Result<JobRequest, OnceError> {
+    let Wanted {
+        which,
+        only,
+        level,
+        from,
+    } = wanted;
     let id = match which {
         Which::File(file) => {
             return Ok(JobRequest::VerifyFile {
@@ -199,19 +216,18 @@ fn choose(ground: &Ground, picture: &Picture, wanted: Wanted) -> Result<JobReque
         Which::Id(id) => Some(id),
         Which::Latest => None,
     };
-    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
     let mut found = Vec::new();
-    for (series, backups) in listing.series {
+    for (series, backups) in picture.known(from) {
         let Some(database) = series.content.database() else {
             continue;
         };
-        let database = DatabaseRef::new(series.service, database.clone());
+        let database = DatabaseRef::new(series.service.clone(), database.clone());
         if only.as_ref().is_some_and(|only| *only != database) {
             continue;
         }
         let meant = match &id {
-            Some(id) => backups.iter().find(|it| it.manifest.id == *id),
-            None => latest(&backups),
+            Some(id) => backups.into_iter().find(|it| it.manifest.id == *id),
+            None => latest(backups),
         };
         found.extend(meant.map(|it| (database, it.manifest.clone())));
     }
@@ -231,6 +247,7 @@ fn choose(ground: &Ground, picture: &Picture, wanted: Wanted) -> Result<JobReque
         database: database.clone(),
         id: manifest.id.clone(),
         level: level.unwrap_or(usual),
+        from,
     })
 }
 
@@ -248,11 +265,12 @@ pub async fn restore(
     tidy::containers(&ground.context)
         .await
         .map_err(OnceError::Docker)?;
-    let picture = look(&ground).await?;
-    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
-    let known = listing.series.iter();
-    let known = known.map(|(series, backups)| (series, backups.iter().collect()));
-    let request = JobRequest::Restore(wish.resolve(known)?);
+    let mut picture = look(&ground).await?;
+    holdings::survey(&ground, &mut picture).await?;
+    let from = wish.from;
+    let order = wish.resolve(picture.known(from));
+    let order = order.map_err(|error| error.explained(picture.unread()))?;
+    let request = JobRequest::Restore(order);
     let report = carry_out(settings, &ground, picture, request, stop).await;
     drop(lock);
     report
@@ -334,27 +352,18 @@ async fn look(ground: &Ground) -> Result<Picture, OnceError> {
 pub async fn plan(settings: &Settings) -> Result<crate::http::wire::PlanWire, OnceError> {
     let ground = Ground::find(settings).await?;
     let mut picture = look(&ground).await?;
-    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
-    picture.unreadable = listing.unreadable;
-    for (series, backups) in listing.series {
-        let state = picture.series.entry(series).or_default();
-        state.backups = backups.into_iter().map(Arc::new).collect();
-    }
+    holdings::survey(&ground, &mut picture).await?;
     let now = ground.context.clock.now();
     Ok(crate::http::wire::plan(&picture, None, now))
 }
 
-/// Lists the backups of the folder without a sidecar.
+/// Lists the backups of the folder and of the bucket without a sidecar.
 ///
 /// # Errors
 /// When the folder or the project cannot be found.
 pub async fn list(settings: &Settings) -> Result<crate::http::wire::BackupsWire, OnceError> {
     let ground = Ground::find(settings).await?;
-    let listing = ground.context.store.list().map_err(OnceError::Tidy)?;
     let mut picture = Picture::new(ground.context.project.clone(), ground.context.clock.now());
-    for (series, backups) in listing.series {
-        let state = picture.series.entry(series).or_default();
-        state.backups = backups.into_iter().map(Arc::new).collect();
-    }
+    holdings::survey(&ground, &mut picture).await?;
     Ok(crate::http::wire::backups(&picture, None))
 }

@@ -151,12 +151,10 @@ async fn tidy_sessions(ground: &Ground, orphans: &[std::net::IpAddr]) {
 fn first_picture(ground: &Ground, notes: &[ConfigNote]) -> Picture {
     let context = &ground.context;
     let mut picture = Picture::new(context.project.clone(), context.clock.now());
-    picture.bucket = context.s3.as_ref().map(|store| BucketPicture {
-        place: store.place().to_owned(),
-        reach: Reach::Unknown,
-        limits: Vec::new(),
-        problems: Vec::new(),
-    });
+    picture.bucket = context
+        .s3
+        .as_ref()
+        .map(|store| BucketPicture::new(store.place()));
     picture.problems = notes.iter().map(ToString::to_string).collect();
     match ground.journal.read() {
         Ok(lines) => {

@@ -1,5 +1,7 @@
 //! What needs attention: what keeps stackwarden from its work, and backups that somebody should look at.
 
+use std::sync::Arc;
+
 use super::{Picture, Reach, SeriesPicture, ServerPicture};
 use crate::domain::backup::{Backup, Series, Standing, copy, find_suspect};
 use crate::domain::retention::{KeepReason, Rules, find_holds, is_behind};
@@ -140,9 +142,8 @@ impl Picture {
                     "s3: {series} lacks {missing} of its backups there: {why}"
                 ));
             }
-            if let Some(copy) = state.copies.last()
-                && copy.standing() == Standing::Refuted
-            {
+            let is_refuted = |it: &&Arc<Backup>| it.standing() == Standing::Refuted;
+            for copy in state.copies.iter().filter(is_refuted) {
                 let id = &copy.manifest.id;
                 concerns.push(format!(
                     "s3: the copy of backup {id} of {series} did not prove: it is not what was written"

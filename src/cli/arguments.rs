@@ -63,6 +63,9 @@ pub(super) enum Command {
         /// How far: archive, restore, rows or content.
         #[arg(long)]
         level: Option<String>,
+        /// The copy that is proven: disk or s3; otherwise the disk's, or the bucket's where the disk has none.
+        #[arg(long, value_name = "DESTINATION")]
+        from: Option<String>,
     },
     /// Restore a backup beside the live database, put it in its place, and take that back.
     Restore(Restore),

@@ -38,6 +38,9 @@ pub(super) struct Restore {
     /// `latest` as it was at this instant, such as 2026-01-21T02:00:00Z.
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    /// Where the backup is taken from: disk or s3; otherwise disk, or the bucket where the disk does not have it.
+    #[arg(long, value_name = "DESTINATION")]
+    from: Option<String>,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -68,6 +71,7 @@ impl Restore {
             name: self.into.clone(),
             database: self.database.clone(),
             at: self.at.clone(),
+            from: self.from.clone(),
         }
     }
 }
@@ -105,6 +109,7 @@ pub(super) async fn restore(
         name: words.name,
         database: words.database,
         at: words.at,
+        from: words.from,
     };
     let body = serde_json::to_vec(&order).unwrap_or_default();
     let done = sidecar.order("/v1/restores", Bytes::from(body)).await;

@@ -26,7 +26,10 @@ pub(super) async fn backups(
         Err(refusal) => Err(words(refusal)),
     };
     let mut listed = match listed {
-        Ok(listed) => listed.backups,
+        Ok(listed) => {
+            listed.problems.iter().for_each(|it| printer.problem(it));
+            listed.backups
+        }
         Err(why) => {
             printer.problem(&why);
             return ExitStatus::Failed;

@@ -9,8 +9,9 @@ use super::asking::{Refusal, Sidecar, parse_databases, tell_done, tell_job, usag
 use super::printer::Printer;
 use crate::app::once::{self, Which};
 use crate::config::Settings;
-use crate::domain::backup::Level;
+use crate::domain::backup::{Destination, Level};
 use crate::domain::id::{BackupId, DatabaseRef};
+use crate::domain::restore::wish::destination;
 use crate::http::wire::{DatabaseWire, DatabasesWire, FileOrderWire, JobWire};
 
 /// `verify`, as asked for.
@@ -18,6 +19,7 @@ pub(super) struct Wish {
     pub(super) backup: String,
     pub(super) database: Option<String>,
     pub(super) level: Option<String>,
+    pub(super) from: Option<String>,
     pub(super) form: Form,
 }
 
@@ -26,6 +28,7 @@ struct Asked {
     which: Which,
     only: Option<DatabaseRef>,
     level: Option<Level>,
+    from: Option<Destination>,
 }
 
 /// Proves a backup or judges a file, through the sidecar or in place.
@@ -47,8 +50,19 @@ pub(super) async fn verify(
     if !matches!(done, Err(Refusal::Absent)) {
         return tell_job(done, form, printer);
     }
-    let Asked { which, only, level } = asked;
-    let done = once::verify(settings, once::Wanted { which, only, level }, stop).await;
+    let Asked {
+        which,
+        only,
+        level,
+        from,
+    } = asked;
+    let wanted = once::Wanted {
+        which,
+        only,
+        level,
+        from,
+    };
+    let done = once::verify(settings, wanted, stop).await;
     tell_done(done, form, printer)
 }
 
@@ -73,7 +87,17 @@ fn read(wish: Wish) -> Result<Asked, String> {
             Err(_path) => Which::File(wish.backup.into()),
         }
     };
-    Ok(Asked { which, only, level })
+    let from = wish.from.map(|word| destination(&word)).transpose();
+    let from = from.map_err(|wrong| wrong.to_string())?;
+    if from.is_some() && matches!(which, Which::File(_)) {
+        return Err("a file is where it is; leave --from out".to_owned());
+    }
+    Ok(Asked {
+        which,
+        only,
+        level,
+        from,
+    })
 }
 
 async fn order(sidecar: &Sidecar, asked: &Asked) -> Result<JobWire, Refusal> {
@@ -92,7 +116,8 @@ async fn order(sidecar: &Sidecar, asked: &Asked) -> Result<JobWire, Refusal> {
         Which::Latest => latest(&sidecar.get("/v1/databases").await?, only.as_deref())?,
         Which::Id(id) => id.to_string(),
     };
-    let named = [("level", level), ("database", only)];
+    let from = asked.from.map(|from| from.as_str().to_owned());
+    let named = [("level", level), ("database", only), ("from", from)];
     let pairs = named.into_iter().filter_map(|(name, value)| {
         let value = value?;
         Some(format!("{name}={}", encode(&value)))

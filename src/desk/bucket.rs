@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::board::{Board, Picture, Reach};
+use crate::board::{Board, Reach};
 use crate::domain::failure::chain;
 use crate::job::JobContext;
 
@@ -142,13 +142,10 @@ pub(super) async fn relist(context: &JobContext, board: &Board) {
             let state = picture.series.entry(series).or_default();
             state.copies = copies.into_iter().map(Arc::new).collect();
         }
-        show(picture, listing.problems);
+        if let Some(bucket) = &mut picture.bucket {
+            bucket.reach = Reach::Reached;
+            bucket.problems = listing.problems;
+            bucket.unreadable = listing.unreadable;
+        }
     });
-}
-
-fn show(picture: &mut Picture, problems: Vec<String>) {
-    if let Some(bucket) = &mut picture.bucket {
-        bucket.reach = Reach::Reached;
-        bucket.problems = problems;
-    }
 }

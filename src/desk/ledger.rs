@@ -16,7 +16,7 @@ use super::bucket;
 use super::runner::Books;
 use crate::board::{Board, JobPicture, Picture, Reach};
 use crate::domain::backup::suspicion::Acceptance;
-use crate::domain::backup::{Manifest, Proof, Series, Standing};
+use crate::domain::backup::{Destination, Manifest, Proof, Series, Standing};
 use crate::domain::failure::chain;
 use crate::domain::id::JobId;
 use crate::domain::job::{JobEvent, JobKind, JobPart, JobReport, Outcome};
@@ -44,13 +44,21 @@ pub(super) enum Ended {
     Fsck(Option<Vec<Finding>>),
     Reread(Box<(RereadPlan, Result<Proof, RereadError>)>),
     Restore(Box<(RestorePlan, RestoreOutcome)>),
-    Copy(Box<(CopyPlan, Result<Proof, CopyError>)>),
+    Copy(Box<(CopyPlan, Result<Option<Proof>, CopyError>)>),
 }
 
 impl Ended {
     /// Whether the bucket may hold something else than before.
     fn changes_bucket(&self) -> bool {
-        matches!(self, Self::Backup(_) | Self::Copy(_))
+        match self {
+            Self::Backup(_) | Self::Copy(_) | Self::Fsck(_) => true,
+            Self::Reread(ended) => ended.0.from == Destination::S3,
+            Self::Verify(ended) => ended
+                .1
+                .as_ref()
+                .is_ok_and(|proof| proof.destination == Destination::S3.as_str()),
+            _ => false,
+        }
     }
 }
 

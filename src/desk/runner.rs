@@ -230,8 +230,19 @@ fn covers(known: &JobRequest, asked: &JobRequest) -> bool {
                 (BackupScope::Databases(_), BackupScope::Stack) => false,
             }
         }
-        (JobRequest::Verify { id: known, .. }, JobRequest::Verify { id: asked, .. })
-        | (JobRequest::Accept { id: known, .. }, JobRequest::Accept { id: asked, .. }) => {
+        (
+            JobRequest::Verify {
+                id: known,
+                from: here,
+                ..
+            },
+            JobRequest::Verify {
+                id: asked,
+                from: there,
+                ..
+            },
+        ) => known == asked && here == there,
+        (JobRequest::Accept { id: known, .. }, JobRequest::Accept { id: asked, .. }) => {
             known == asked
         }
         (JobRequest::Copy { .. }, JobRequest::Copy { .. })
@@ -269,7 +280,7 @@ fn subject(request: &JobRequest) -> String {
         JobRequest::Verify { database, id, .. } | JobRequest::Accept { database, id } => {
             format!("{database} {id}")
         }
-        JobRequest::Copy { series, id } | JobRequest::Reread { series, id } => {
+        JobRequest::Copy { series, id, .. } | JobRequest::Reread { series, id, .. } => {
             format!("{series} {id}")
         }
         JobRequest::Fsck => "everything that is stored".to_owned(),

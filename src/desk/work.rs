@@ -43,16 +43,20 @@ impl Work {
                 database,
                 id,
                 level,
+                from,
             } => Self::Verify(Box::new(VerifyPlan {
                 server: targets(picture).remove(&database.service),
                 database,
                 id,
                 level,
+                from,
             })),
             JobRequest::Accept { database, id } => Self::Accept(AcceptPlan { database, id }),
             JobRequest::Fsck => Self::Fsck,
-            JobRequest::Reread { series, id } => Self::Reread(RereadPlan { series, id }),
-            JobRequest::Copy { series, id } => Self::Copy(CopyPlan { series, id }),
+            JobRequest::Reread { series, id, from } => {
+                Self::Reread(RereadPlan { series, id, from })
+            }
+            JobRequest::Copy { series, id, task } => Self::Copy(CopyPlan { series, id, task }),
             JobRequest::VerifyFile {
                 file,
                 service,

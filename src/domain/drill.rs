@@ -34,6 +34,30 @@ pub fn find_due<'a>(
     (slot <= now).then_some(*newest)
 }
 
+/// The copy of a series that is to be restored from a bucket now: the newest that was read back there.
+///
+/// Its slots count like those of the disk. Reading a copy back is its first proof, so no other one is waited for.
+pub fn find_due_copy<'a>(
+    schedule: &Schedule,
+    copies: impl IntoIterator<Item = &'a Backup>,
+    destination: &str,
+    now: Timestamp,
+) -> Option<&'a Backup> {
+    let past: Vec<&Backup> = copies
+        .into_iter()
+        .filter(|it| it.manifest.published_at <= now && it.manifest.snapshot_at <= now)
+        .collect();
+    let is_read = |it: &&&Backup| matches!(it.standing(), Standing::Proven(_));
+    let newest = past.iter().filter(is_read);
+    let newest = newest.max_by_key(|it| (it.manifest.snapshot_at, &it.manifest.id))?;
+    let drilled = past
+        .iter()
+        .filter_map(|it| whole_proofs(it, destination, now).max());
+    let first = past.iter().map(|it| it.manifest.published_at).min()?;
+    let slot = schedule.next_after(drilled.max().unwrap_or(first))?;
+    (slot <= now).then_some(*newest)
+}
+
 /// When a backup was proven or refuted by more than reading it, oldest first.
 fn whole_proofs(
     backup: &Backup,
@@ -120,5 +144,34 @@ mod tests {
             due(&[proven("2026-03-01T05:00:00Z")], "2026-03-07T00:00:00Z"),
             None
         );
+    }
+
+    #[test]
+    fn a_copy_is_restored_from_the_bucket_once_a_slot_however_it_ends() {
+        let sundays = Schedule::parse("0 4 * * 0", Zone::UTC).unwrap();
+        let mut copies = vec![backup(SATURDAY, &[]), backup(SUNDAY, &[])];
+        let prove = |copies: &mut [Backup], moment: &str, level| {
+            let destination = "s3".to_owned();
+            let at = at(moment);
+            copies[1].proofs.push(Proof {
+                destination,
+                at,
+                ..example_proof(level)
+            });
+        };
+        let due = |copies: &[Backup], now| {
+            let found = find_due_copy(&sundays, copies, "s3", at(now));
+            found.map(|it| it.manifest.snapshot_at)
+        };
+        let slot = "2026-03-01T04:00:00Z";
+        assert_eq!(due(&copies, slot), None, "nothing was read back");
+        prove(&mut copies, "2026-03-01T02:02:00Z", Some(Level::Archive));
+        assert_eq!(due(&copies, "2026-03-01T03:59:59Z"), None);
+        assert_eq!(due(&copies, slot), Some(at(SUNDAY)));
+        prove(&mut copies, "2026-03-01T04:01:00Z", Some(Level::Content));
+        assert_eq!(due(&copies, "2026-03-01T05:00:00Z"), None);
+        assert_eq!(due(&copies, "2026-03-08T04:00:00Z"), Some(at(SUNDAY)));
+        prove(&mut copies, "2026-03-08T04:01:00Z", None);
+        assert_eq!(due(&copies, "2026-03-08T05:00:00Z"), None);
     }
 }

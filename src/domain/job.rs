@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::backup::{Level, Reason, Series};
+use super::backup::copy::Task;
+use super::backup::{Destination, Level, Reason, Series};
 use super::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use super::restore::RestoreOrder;
 use super::unit::Timestamp;
@@ -77,6 +78,8 @@ pub enum JobRequest {
         id: BackupId,
         /// How far.
         level: Level,
+        /// From where; otherwise from disk, and from the bucket where the disk does not have it.
+        from: Option<Destination>,
     },
     /// Accept one suspect backup.
     Accept {
@@ -93,13 +96,17 @@ pub enum JobRequest {
         series: Series,
         /// Which backup.
         id: BackupId,
+        /// From where.
+        from: Destination,
     },
-    /// Copy one backup into the bucket, unless it is there, and read it back.
+    /// See to the copy of one backup in the bucket.
     Copy {
         /// Its series: a database's, or that of the roles.
         series: Series,
         /// Which backup.
         id: BackupId,
+        /// What is to be done.
+        task: Task,
     },
     /// Judge a file, whoever made it.
     VerifyFile {

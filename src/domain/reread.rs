@@ -6,7 +6,7 @@
 
 use chrono::TimeDelta;
 
-use super::backup::{Backup, Standing};
+use super::backup::{Backup, Proof, Standing};
 use super::unit::Timestamp;
 
 /// Nothing is read again before it has rested for so long.
@@ -42,7 +42,13 @@ pub fn find_next<'a>(
 ) -> Option<&'a Backup> {
     let all: Vec<&Backup> = backups.into_iter().collect();
     let share = all.len().div_ceil(SHARES);
-    let today = all.iter().flat_map(|it| &it.proofs).filter(|it| {
+    let today = all.iter().flat_map(|it| {
+        let published_at = it.manifest.published_at;
+        // What reads a new copy back is no part of the share: it comes as often as backups do.
+        let is_again = move |proof: &&Proof| proof.at - published_at >= REST;
+        it.proofs.iter().filter(is_again)
+    });
+    let today = today.filter(|it| {
         it.destination == destination && it.is_reread() && it.at <= now && now - it.at < DAY
     });
     if today.count() >= share {

@@ -10,11 +10,12 @@ pub mod outside;
 pub mod roles;
 pub mod wish;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::backup::{Backup, Series, latest};
+use super::backup::{Backup, Destination, Series, Standing, latest};
 use super::id::{BackupId, DatabaseName, DatabaseRef, ServiceName};
 use super::unit::Timestamp;
 
@@ -27,6 +28,8 @@ pub enum Source {
         database: DatabaseRef,
         /// Which.
         id: BackupId,
+        /// From where; otherwise from disk, and from the bucket where the disk does not have it.
+        from: Option<Destination>,
     },
     /// A file: another project's backup, or a dump that somebody else made.
     File {
@@ -53,6 +56,8 @@ pub enum RestoreOrder {
         database: DatabaseRef,
         /// The backup.
         id: BackupId,
+        /// From where, as of [`Source::Backup`].
+        from: Option<Destination>,
     },
     /// Put back what the newest swap put aside.
     Undo {
@@ -71,14 +76,14 @@ impl RestoreOrder {
     pub fn subject(&self) -> String {
         match self {
             Self::Into {
-                source: Source::Backup { database, id },
+                source: Source::Backup { database, id, .. },
                 name,
             } => format!("{database} {id} into {name}"),
             Self::Into {
                 source: Source::File { file, .. },
                 name,
             } => format!("{} into {name}", file.display()),
-            Self::Swap { database, id } => format!("{database} {id}"),
+            Self::Swap { database, id, .. } => format!("{database} {id}"),
             Self::Undo { database } | Self::Drop { database } => database.to_string(),
         }
     }
@@ -103,6 +108,12 @@ pub enum ChoiceError {
     Unknown {
         /// The id.
         id: BackupId,
+    },
+    /// There is one, and what it says cannot be read.
+    #[error("{why}; restore another backup, `stackwarden backups` lists all that can be read")]
+    Unreadable {
+        /// What is wrong with it.
+        why: String,
     },
     /// Several databases have one, and nobody said which.
     #[error("{} have such a backup; say which with --database SERVICE/DATABASE", .known.join(" and "))]
@@ -139,6 +150,40 @@ impl ChoiceError {
             _ => &[],
         }
     }
+
+    /// The same, where what could not be read explains why a backup is not known.
+    #[must_use]
+    pub fn explained<'a>(self, problems: impl IntoIterator<Item = &'a String>) -> Self {
+        let Self::Unknown { id } = &self else {
+            return self;
+        };
+        let name = id.to_string();
+        let why = problems.into_iter().find(|it| it.contains(&name)).cloned();
+        why.map_or(self, |why| Self::Unreadable { why })
+    }
+}
+
+/// The backups of a series that somebody may mean: those of the destination that is named, else of both. One that is in
+/// both counts as it stands on disk, unless it is refuted there and not in the bucket.
+pub fn known<'a, B: AsRef<Backup>>(
+    from: Option<Destination>,
+    on_disk: &'a [B],
+    copies: &'a [B],
+) -> Vec<&'a Backup> {
+    let of = |wanted, backups: &'a [B]| {
+        let is_wanted = from.is_none_or(|from| from == wanted);
+        let backups = backups.iter().filter(move |_| is_wanted);
+        backups.map(AsRef::as_ref)
+    };
+    let mut found: BTreeMap<&BackupId, &Backup> = BTreeMap::new();
+    for backup in of(Destination::S3, copies).chain(of(Destination::Disk, on_disk)) {
+        let known = found.entry(&backup.manifest.id).or_insert(backup);
+        let is_refuted = |it: &Backup| it.standing() == Standing::Refuted;
+        if is_refuted(known) || !is_refuted(backup) {
+            *known = backup;
+        }
+    }
+    found.into_values().collect()
 }
 
 fn listed(known: &[String]) -> String {
@@ -247,6 +292,46 @@ mod tests {
         assert_eq!(
             choose(known(), &Which::Latest, Some(&only)).unwrap().0,
             only
+        );
+    }
+
+    #[test]
+    fn a_backup_of_both_places_counts_as_it_stands_on_disk_unless_it_went_bad_there() {
+        let disk = [proven(backup(100, Reason::Schedule))];
+        let copies = [backup(100, Reason::Schedule), backup(200, Reason::Schedule)];
+        let ids = |known: Vec<&Backup>| {
+            let shown = known
+                .iter()
+                .map(|it| (it.manifest.snapshot_at.timestamp(), it.is_verified()));
+            shown.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            ids(known(None, &disk, &copies)),
+            [(100, true), (200, false)]
+        );
+        assert_eq!(
+            ids(known(Some(Destination::Disk), &disk, &copies)),
+            [(100, true)]
+        );
+        assert_eq!(
+            ids(known(Some(Destination::S3), &disk, &copies)),
+            [(100, false), (200, false)]
+        );
+        let mut rotten = disk.clone();
+        rotten[0].proofs.push(example_proof(None));
+        let chosen = known(None, &rotten, &copies);
+        assert!(chosen[0].proofs.is_empty());
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_explains_why_its_backup_is_not_known() {
+        let id = backup(100, Reason::Schedule).manifest.id;
+        let unknown = || ChoiceError::Unknown { id: id.clone() };
+        let why = format!("shop/{id}.json is damaged");
+        assert_eq!(unknown().explained([&"other".to_owned()]), unknown());
+        assert_eq!(
+            unknown().explained([&why]),
+            ChoiceError::Unreadable { why: why.clone() }
         );
     }
 }

@@ -10,6 +10,10 @@
 //! proofs fail. Only verified backups stand for a day, week, month or year. No series looks at another one, but
 //! roles stay while a database backup that stays restores on top of them. Planned again on what is left at the
 //! same `now`, nothing more goes. Days, weeks and months are those of UTC.
+//!
+//! A destination that is filled from another one (the bucket, from disk) keeps besides whatever stands there, since it
+//! would be copied again; so what heals copies and what removes them never work against each other. In it a copy counts
+//! when its bytes were read back, and the same bytes were restored from anywhere.
 
 mod generation;
 mod hold;
@@ -45,12 +49,24 @@ pub struct Rules {
 impl Rules {
     /// Whether a backup is as far as rules count it.
     fn is_counted(&self, backup: &Backup) -> bool {
-        let wanted = self.verify.min(Level::Restore);
-        backup.is_trusted() && backup.level().is_some_and(|level| level >= wanted)
+        let is_good_enough = if self.asks_for_restores() {
+            backup.is_restorable()
+        } else {
+            backup.level().is_some_and(|level| level >= self.verify)
+        };
+        backup.is_trusted() && is_good_enough
     }
 
     fn asks_for_restores(&self) -> bool {
         self.verify >= Level::Restore
+    }
+
+    /// The same for copies: whatever is asked for, one that nobody has read back stands for nothing.
+    fn for_copies(&self) -> Self {
+        Self {
+            verify: self.verify.max(Level::Archive),
+            ..self.clone()
+        }
     }
 }
 
@@ -91,6 +107,17 @@ pub struct Stock<'a> {
     pub series: BTreeMap<&'a Series, Vec<&'a Backup>>,
     /// Whether that is all of them.
     pub legibility: Legibility,
+    /// Where it is filled from; nothing for the first destination, the disk.
+    pub upstream: Option<Upstream<'a>>,
+}
+
+/// What the destination holds from which another one is filled.
+#[derive(Debug)]
+pub struct Upstream<'a> {
+    /// Its backups.
+    pub backups: BTreeSet<(&'a Series, &'a BackupId)>,
+    /// Whether that is all of them.
+    pub legibility: Legibility,
 }
 
 /// What becomes of a backup.
@@ -128,7 +155,12 @@ impl Verdict<'_> {
 /// Databases first and roles last, the oldest of each first: in this order they may be removed one by one, and a
 /// kill in between leaves no database backup without its roles.
 pub fn plan<'a>(rules: &Rules, stock: &Stock<'a>, now: Timestamp) -> Vec<Verdict<'a>> {
-    let shelf = |series: &'a Series, backups: &[&'a Backup]| Shelf::new(series, backups, now);
+    let upstream = stock.upstream.as_ref();
+    let for_copies = upstream.map(|_| rules.for_copies());
+    let rules = for_copies.as_ref().unwrap_or(rules);
+    let shelf = |series: &'a Series, backups: &[&'a Backup]| {
+        Shelf::new(series, backups, now).below(upstream)
+    };
     let of_roles = |series: &Series| series.content == Content::Globals;
     let mut verdicts = Vec::new();
     for (series, backups) in &stock.series {

@@ -80,6 +80,7 @@ pub(super) fn backup(content: Content, second: i64, digit: u8) -> Backup {
     let hash = Sha256Hex("ab".repeat(32));
     Backup {
         proofs: Vec::new(),
+        elsewhere: Vec::new(),
         acceptance: None,
         manifest: Manifest {
             id: BackupId::build(at(second), [0, digit]),

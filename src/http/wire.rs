@@ -122,6 +122,9 @@ pub struct VerifiedWire {
 pub struct BackupsWire {
     /// By series, then oldest first.
     pub backups: Vec<BackupWire>,
+    /// Manifests, proofs and acceptances that cannot be read, one sentence each; what they belong to is not listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// A complete backup.
@@ -338,6 +341,9 @@ pub struct RestoreOrderWire {
     /// `latest` as it was at this instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// `disk` or `s3`; from disk otherwise, and from the bucket where the disk does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// The answer to an order; `Location` names the job too.

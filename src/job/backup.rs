@@ -14,14 +14,15 @@ mod deadline;
 mod failure;
 mod globals;
 mod plan;
+mod predecessor;
+mod retention;
 mod take;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::copy;
 use super::copy::along::{Copied, STANDSTILL};
-use super::prune::{self, PrunePlan, Pruned};
+use super::prune::Pruned;
 use super::server;
 use super::{JobContext, Run};
 use crate::domain::backup::{Content, Level, Manifest, Reason, Series};
@@ -29,7 +30,6 @@ use crate::domain::failure::chain;
 use crate::domain::id::DatabaseName;
 use crate::domain::job::Outcome;
 use crate::domain::roster::ServerTarget;
-use crate::store::disk::DESTINATION;
 
 pub use failure::BackupError;
 pub use globals::RunGlobals;
@@ -85,65 +85,12 @@ pub async fn run(
         back_up_server(context, run, server, reason, &mut outcome).await;
     }
     for server in &plan.servers {
-        let behind = successes(&outcome.parts, server);
-        if !behind.is_empty() {
-            let pruned = prune_server(context, server, &behind).await;
-            outcome.pruned.absorb(pruned);
-        }
+        let pruned = retention::prune_disk(context, server, &outcome.parts).await;
+        outcome.pruned.absorb(pruned);
+        let pruned = retention::prune_bucket(context, run, server, &outcome.parts).await;
+        outcome.pruned.absorb(pruned);
     }
     outcome
-}
-
-/// The series that retention may touch: those that were just backed up, and the roles only when nothing of the
-/// server failed. Retention never runs behind a failure: old backups may be all there is.
-fn successes(parts: &[SeriesOutcome], server: &ServerPlan) -> BTreeSet<Series> {
-    let of_server = || {
-        let service = &server.target.service;
-        parts
-            .iter()
-            .filter(move |part| part.series.service == *service)
-    };
-    // What is on the disk succeeded there, whatever became of its copy.
-    let is_whole = of_server().all(|part| part.manifest.is_some());
-    let good = of_server().filter(|part| part.manifest.is_some());
-    let mut series: BTreeSet<Series> = good
-        .map(|part| part.series.clone())
-        .filter(|series| is_whole || series.content != Content::Globals)
-        .collect();
-    let roles = series.first().filter(|_| is_whole).map(|any| Series {
-        content: Content::Globals,
-        ..any.clone()
-    });
-    series.extend(roles);
-    series
-}
-
-async fn prune_server(
-    context: &JobContext,
-    server: &ServerPlan,
-    behind: &BTreeSet<Series>,
-) -> Pruned {
-    let service = &server.target.service;
-    let store = context.store.clone();
-    let listing = match tokio::task::spawn_blocking(move || store.list()).await {
-        Ok(Ok(listing)) => listing,
-        Ok(Err(error)) => {
-            tracing::warn!(%service, error = %chain(&error), "retention could not run");
-            return Pruned::default();
-        }
-        Err(error) => {
-            tracing::warn!(%service, %error, "retention could not run");
-            return Pruned::default();
-        }
-    };
-    let plan = PrunePlan {
-        destination: DESTINATION,
-        listing: &listing,
-        service,
-        rules: &server.rules,
-        behind,
-    };
-    prune::run(&plan, &context.store, context.clock.now()).await
 }
 
 async fn back_up_server(

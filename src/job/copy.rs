@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::{JobContext, Run};
+use crate::domain::backup::copy::{Task, find_company};
 use crate::domain::backup::{Destination, Level, Manifest, Proof, Series};
 use crate::domain::comparison::{Difference, ObjectKind};
 use crate::domain::failure::FailureKind;
@@ -32,6 +33,8 @@ pub struct CopyPlan {
     pub series: Series,
     /// The backup.
     pub id: BackupId,
+    /// What is to be done for its copy.
+    pub task: Task,
 }
 
 /// Why a backup is not in the bucket, or not proven there.
@@ -70,26 +73,49 @@ impl CopyError {
     }
 }
 
-/// Copies a backup into the bucket unless it is there, reads it back, and writes the proof beside it.
+/// Does for a copy what is to be done: copies the backup unless it is there, or in place of a copy that is not what was
+/// written; reads it back and writes the proof beside it; and puts there what is known of the backup. Gives the proof,
+/// where it was read back.
 ///
 /// # Errors
 /// When it could not be copied or read; one that reads back as other bytes is a proof, not an error.
 ///
 /// # Cancellation
 /// Told to stop by `run`, it aborts its upload first; dropped, see the module.
-pub async fn run(context: &JobContext, run: &Run, plan: &CopyPlan) -> Result<Proof, CopyError> {
+pub async fn run(
+    context: &JobContext,
+    run: &Run,
+    plan: &CopyPlan,
+) -> Result<Option<Proof>, CopyError> {
     let store = context.s3.as_ref().ok_or(CopyError::NoBucket)?;
     let progress = &context.progress;
     progress.begin(JobKind::Copy, &plan.series.to_string(), Step::Copying);
-    let manifest = match or_cancelled(run, find_there(store, plan)).await? {
-        Some(manifest) => manifest,
-        None => copy_from_disk(context, run, store, plan).await?,
+    let proof = match plan.task {
+        Task::Accompany => None,
+        Task::Prove => match or_cancelled(run, find_there(store, plan)).await? {
+            Some(manifest) => Some(prove(context, run, store, &manifest).await?),
+            None => Some(copy_from_disk(context, run, store, plan).await?),
+        },
+        Task::Replace => Some(copy_from_disk(context, run, store, plan).await?),
     };
-    progress.go_on(JobKind::Copy, Step::Reading);
+    if proof.as_ref().is_none_or(Proof::is_good) {
+        or_cancelled(run, accompany(context, store, plan)).await?;
+    }
+    Ok(proof)
+}
+
+/// Reads a copy back and writes down what that found.
+async fn prove(
+    context: &JobContext,
+    run: &Run,
+    store: &S3Store,
+    manifest: &Manifest,
+) -> Result<Proof, CopyError> {
+    context.progress.go_on(JobKind::Copy, Step::Reading);
     let begun = Instant::now();
-    let found = or_cancelled(run, read_back(context, store, &manifest)).await?;
+    let found = or_cancelled(run, read_back(context, store, manifest)).await?;
     let proof = Proof {
-        id: plan.id.clone(),
+        id: manifest.id.clone(),
         destination: Destination::S3.as_str().to_owned(),
         at: context.clock.now(),
         took: begun.elapsed(),
@@ -102,10 +128,30 @@ pub async fn run(context: &JobContext, run: &Run, plan: &CopyPlan) -> Result<Pro
         differences: found.into_iter().collect(),
     };
     or_cancelled(run, async {
-        Ok(store.add_proof(&plan.series, &proof).await?)
+        Ok(store.add_proof(&manifest.series, &proof).await?)
     })
     .await?;
     Ok(proof)
+}
+
+/// Puts beside a copy that its bytes were restored from disk and equal, and that somebody accepts its backup: what
+/// nobody could know who has only the bucket.
+async fn accompany(
+    context: &JobContext,
+    store: &S3Store,
+    plan: &CopyPlan,
+) -> Result<(), CopyError> {
+    // What outlived its file keeps what is there.
+    let Some(backup) = context.store.find(&plan.series, &plan.id)? else {
+        return Ok(());
+    };
+    if let Some(proof) = find_company(&backup) {
+        store.add_proof(&plan.series, proof).await?;
+    }
+    if let Some(acceptance) = &backup.acceptance {
+        store.accept(&plan.series, acceptance).await?;
+    }
+    Ok(())
 }
 
 async fn find_there(store: &S3Store, plan: &CopyPlan) -> Result<Option<Manifest>, CopyError> {
@@ -117,7 +163,7 @@ async fn copy_from_disk(
     run: &Run,
     store: &S3Store,
     plan: &CopyPlan,
-) -> Result<Manifest, CopyError> {
+) -> Result<Proof, CopyError> {
     let backup = context.store.find(&plan.series, &plan.id)?;
     let backup = backup.ok_or_else(|| CopyError::Missing {
         series: plan.series.clone(),
@@ -135,8 +181,12 @@ async fn copy_from_disk(
         }
     })
     .await?;
+    if plan.task == Task::Replace {
+        // Its manifest first: from now on it is missing, whatever happens, and is made good like any other.
+        or_cancelled(run, async { Ok(store.remove(&manifest).await?) }).await?;
+    }
     copy_file(context, run, store, &manifest, STANDSTILL).await?;
-    Ok(manifest)
+    prove(context, run, store, &manifest).await
 }
 
 /// Uploads a finished backup and its manifest.

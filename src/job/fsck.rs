@@ -7,13 +7,14 @@
 //!
 //! Dropped or killed at any await it leaves nothing behind.
 
+mod place;
 mod slow;
 
 use thiserror::Error;
 use tokio::time::Instant;
 
 use super::{JobContext, Run};
-use crate::domain::backup::{Backup, Level, Proof, Series, Standing};
+use crate::domain::backup::{Backup, Destination, Proof, Series, Standing};
 use crate::domain::comparison::{Difference, ObjectKind};
 use crate::domain::failure::chain;
 use crate::domain::id::BackupId;
@@ -22,29 +23,9 @@ use crate::domain::progress::Step;
 use crate::domain::reread::is_rested;
 use crate::domain::unit::ByteCount;
 use crate::store::StoreError;
-use crate::store::disk::{DESTINATION, DiskStore, Listing};
-
-/// A destination, as far as it is looked after.
-pub trait Examined {
-    /// The word for it in proofs.
-    fn destination(&self) -> &'static str;
-
-    /// Everything it holds, and files of ours that belong to no manifest.
-    ///
-    /// # Errors
-    /// When it cannot be listed.
-    fn survey(&self) -> impl Future<Output = Result<Survey, StoreError>> + Send;
-
-    /// Reads a backup's bytes again; tells `seen` how many passed by.
-    ///
-    /// # Errors
-    /// When they cannot be read, which says nothing about them.
-    fn reread(
-        &self,
-        backup: &Backup,
-        seen: impl Fn(usize) + Send + Sync,
-    ) -> impl Future<Output = Result<Reading, StoreError>> + Send;
-}
+use crate::store::disk::Listing;
+use crate::store::s3::S3Error;
+pub use place::Examined;
 
 /// What a destination holds.
 #[derive(Debug)]
@@ -112,9 +93,15 @@ pub enum RereadError {
         /// Its series.
         series: Series,
     },
-    /// Its destination.
+    /// The backup folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The bucket.
+    #[error(transparent)]
+    Bucket(#[from] S3Error),
+    /// There is no bucket.
+    #[error("no bucket is set; set STACKWARDEN_S3_BUCKET and its key")]
+    NoBucket,
     /// We were told to stop.
     #[error("told to stop")]
     Cancelled,
@@ -127,6 +114,8 @@ pub struct RereadPlan {
     pub series: Series,
     /// Its id.
     pub id: BackupId,
+    /// From where.
+    pub from: Destination,
 }
 
 /// Reads one backup again and writes down what that found.
@@ -141,21 +130,38 @@ pub async fn reread(
     run: &Run,
     plan: &RereadPlan,
 ) -> Result<Proof, RereadError> {
+    match (plan.from, &context.s3) {
+        (Destination::Disk, _) => reread_in(context, run, &context.store, plan).await,
+        (Destination::S3, Some(store)) => Box::pin(reread_in(context, run, store, plan)).await,
+        (Destination::S3, None) => Err(RereadError::NoBucket),
+    }
+}
+
+async fn reread_in<E: Examined + Sync>(
+    context: &JobContext,
+    run: &Run,
+    place: &E,
+    plan: &RereadPlan,
+) -> Result<Proof, RereadError> {
     let gone = || RereadError::Gone {
         id: plan.id.clone(),
         series: plan.series.clone(),
     };
-    let backup = context.store.find(&plan.series, &plan.id)?;
+    let backup = place
+        .find(&plan.series, &plan.id)
+        .await
+        .map_err(Into::into)?;
     let backup = backup.ok_or_else(gone)?;
     let progress = &context.progress;
     let total = backup.manifest.stored_size;
     progress.begin(JobKind::Fsck, &plan.series.to_string(), Step::Reading);
     progress.expect(JobKind::Fsck, total);
     let begun = Instant::now();
-    let reading = read_again(context, run, &context.store, &backup).await?;
+    let reading = read_again(context, run, place, &backup).await?;
     let reading = reading.ok_or_else(gone)?;
-    let proof = proof(context, &backup, reading, begun);
-    context.store.add_proof(&plan.series, &proof)?;
+    let proof = proof(context, place, &backup, (reading, begun));
+    let written = place.add_proof(&plan.series, &proof).await;
+    written.map_err(Into::into)?;
     Ok(proof)
 }
 
@@ -167,6 +173,9 @@ pub async fn reread(
 pub async fn run(context: &JobContext, run: &Run) -> Option<Vec<Finding>> {
     let mut findings = Vec::new();
     examine(context, run, &context.store, &mut findings).await?;
+    if let Some(store) = &context.s3 {
+        Box::pin(examine(context, run, store, &mut findings)).await?;
+    }
     Some(findings)
 }
 
@@ -183,7 +192,7 @@ async fn examine<E: Examined + Sync>(
         id: None,
         what,
     };
-    let survey = match place.survey().await {
+    let survey = match place.survey(context.clock.now()).await {
         Ok(survey) => survey,
         Err(error) => {
             findings.push(found(What::Unknown(chain(&error))));
@@ -264,9 +273,8 @@ async fn look_at<E: Examined + Sync>(
         Reading::Altered | Reading::Missing => backup.standing() != Standing::Refuted,
     };
     if is_news {
-        let mut proof = proof(context, backup, reading, begun);
-        place.destination().clone_into(&mut proof.destination);
-        if let Err(error) = context.store.add_proof(&manifest.series, &proof) {
+        let proof = proof(context, place, backup, (reading, begun));
+        if let Err(error) = place.add_proof(&manifest.series, &proof).await {
             let what = format!(
                 "{reading:?}, which could not be written down: {}",
                 chain(&error)
@@ -293,18 +301,24 @@ async fn read_again<E: Examined + Sync>(
 ) -> Result<Option<Reading>, RereadError> {
     let seen = |bytes| context.progress.carry(JobKind::Fsck, bytes);
     let reading = tokio::select! {
-        reading = place.reread(backup, seen) => reading?,
+        reading = place.reread(backup, seen) => reading.map_err(Into::into)?,
         () = run.stop.cancelled() => return Err(RereadError::Cancelled),
     };
     let manifest = &backup.manifest;
     if reading == Reading::Missing {
-        let there = context.store.find(&manifest.series, &manifest.id)?;
+        let there = place.find(&manifest.series, &manifest.id).await;
+        let there = there.map_err(Into::into)?;
         return Ok(there.map(|_| reading));
     }
     Ok(Some(reading))
 }
 
-fn proof(context: &JobContext, backup: &Backup, reading: Reading, begun: Instant) -> Proof {
+fn proof<E: Examined>(
+    context: &JobContext,
+    place: &E,
+    backup: &Backup,
+    (reading, begun): (Reading, Instant),
+) -> Proof {
     let manifest = &backup.manifest;
     let what = match reading {
         Reading::Sound => None,
@@ -318,49 +332,15 @@ fn proof(context: &JobContext, backup: &Backup, reading: Reading, begun: Instant
     });
     Proof {
         id: manifest.id.clone(),
-        destination: DESTINATION.to_owned(),
+        destination: place.destination().to_owned(),
         at: context.clock.now(),
         took: begun.elapsed(),
         restore_took: None,
         writer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        // Bytes that nobody has decoded are not decoded by being the same.
-        level: (reading == Reading::Sound).then(|| manifest.level.min(Level::Archive)),
+        level: (reading == Reading::Sound).then(|| place.sound_level(manifest)),
         reason: None,
         awaits_room: None,
         compared: Vec::new(),
         differences: differences.into_iter().collect(),
-    }
-}
-
-impl Examined for DiskStore {
-    fn destination(&self) -> &'static str {
-        DESTINATION
-    }
-
-    async fn survey(&self) -> Result<Survey, StoreError> {
-        let (store, root) = (self.clone(), self.root().to_owned());
-        let looking = tokio::task::spawn_blocking(move || {
-            let orphans = store.leftovers()?;
-            let shown = orphans.iter().map(|it| it.display().to_string());
-            Ok(Survey {
-                orphans: shown.collect(),
-                listing: store.list()?,
-            })
-        });
-        let lost = |_panicked| StoreError::ThreadLost { path: root };
-        looking.await.map_err(lost)?
-    }
-
-    async fn reread(
-        &self,
-        backup: &Backup,
-        seen: impl Fn(usize) + Send + Sync,
-    ) -> Result<Reading, StoreError> {
-        let path = self.path_of(&backup.manifest);
-        match slow::hash(&path, seen).await? {
-            None => Ok(Reading::Missing),
-            Some(hash) if hash == backup.manifest.stored_sha256 => Ok(Reading::Sound),
-            Some(_other) => Ok(Reading::Altered),
-        }
     }
 }

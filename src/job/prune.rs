@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 
 use crate::domain::backup::{Backup, Content, Manifest, Series};
-use crate::domain::failure::chain;
-use crate::domain::id::{BackupId, ServiceName};
-use crate::domain::retention::{self, Outcome, Rules, Verdict};
+use crate::domain::failure::{FailureKind, chain};
+use crate::domain::id::BackupId;
+use crate::domain::retention::{self, Outcome, Rules, Stock, Verdict};
 use crate::domain::unit::{Timestamp, format_age};
 use crate::store::StoreError;
-use crate::store::disk::{DiskStore, Listing};
+use crate::store::disk::DiskStore;
+use crate::store::s3::{S3Error, S3Store};
 
 /// A destination, as far as backups are removed from it.
 pub trait Remover {
@@ -19,16 +20,42 @@ pub trait Remover {
     ///
     /// # Errors
     /// When it is not gone: a locked object, a key that may only write, a folder that may not be written to.
-    fn remove(&self, manifest: &Manifest) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn remove(&self, manifest: &Manifest) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+/// Why a backup is not gone, in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Of this one.
+    One(String),
+    /// Of every one: nothing else is tried, so that a key without the right asks once and not once for each backup.
+    Every(String),
 }
 
 impl Remover for DiskStore {
-    async fn remove(&self, manifest: &Manifest) -> Result<(), StoreError> {
+    async fn remove(&self, manifest: &Manifest) -> Result<(), Refusal> {
         let (store, manifest) = (self.clone(), manifest.clone());
         let path = store.path_of(&manifest);
         let removing = tokio::task::spawn_blocking(move || Self::remove(&store, &manifest));
         let lost = |_panicked| StoreError::ThreadLost { path };
-        removing.await.map_err(lost)?
+        let removed = removing.await.map_err(lost).and_then(|removed| removed);
+        removed.map_err(|error| Refusal::One(chain(&error)))
+    }
+}
+
+impl Remover for S3Store {
+    async fn remove(&self, manifest: &Manifest) -> Result<(), Refusal> {
+        let removed = Box::pin(Self::remove(self, manifest)).await;
+        removed.map_err(|error| {
+            let is_general =
+                matches!(error, S3Error::Denied { .. }) || error.kind() == FailureKind::Transient;
+            let why = chain(&error);
+            if is_general {
+                Refusal::Every(why)
+            } else {
+                Refusal::One(why)
+            }
+        })
     }
 }
 
@@ -37,10 +64,8 @@ impl Remover for DiskStore {
 pub struct PrunePlan<'a> {
     /// The destination's word.
     pub destination: &'a str,
-    /// All it holds.
-    pub listing: &'a Listing,
-    /// Of which service.
-    pub service: &'a ServiceName,
+    /// What it holds of one service.
+    pub stock: Stock<'a>,
     /// By what its backups are judged.
     pub rules: &'a Rules,
     /// The series of which a backup has just succeeded; of no other one is anything removed.
@@ -80,11 +105,13 @@ impl Pruned {
 /// Applies retention to one service in one destination. A backup that cannot be removed does not stop the others;
 /// it is tried again next time, and until then its roles stay.
 ///
+/// A backup's manifest goes first, then its bytes: whatever happens in between, no manifest is left without them.
+///
 /// # Cancellation
-/// Dropped or killed in between, it leaves at most bytes and proofs without manifest, which the next start sweeps.
+/// Dropped or killed in between, it leaves at most bytes and proofs without manifest, which the next start sweeps (in a
+/// bucket once they are a day old, since somebody's upload looks the same).
 pub async fn run<R: Remover + Sync>(plan: &PrunePlan<'_>, remover: &R, now: Timestamp) -> Pruned {
-    let stock = plan.listing.stock(plan.service);
-    let verdicts = retention::plan(plan.rules, &stock, now);
+    let verdicts = retention::plan(plan.rules, &plan.stock, now);
     let mut gone: BTreeSet<(&Series, &BackupId)> = BTreeSet::new();
     let mut pruned = Pruned::default();
     for verdict in &verdicts {
@@ -114,9 +141,10 @@ pub async fn run<R: Remover + Sync>(plan: &PrunePlan<'_>, remover: &R, now: Time
                 let reason = format!("{} old and kept by no rule", format_age(age));
                 pruned.removed.push(told(reason));
             }
-            Err(error) => {
-                let why = format!("cannot remove: {}", chain(&error));
-                pruned.refused.push(told(why));
+            Err(Refusal::One(why)) => pruned.refused.push(told(format!("cannot remove: {why}"))),
+            Err(Refusal::Every(why)) => {
+                pruned.refused.push(told(format!("cannot remove: {why}")));
+                return pruned;
             }
         }
     }

@@ -139,11 +139,12 @@ async fn carry_out(
             let site = Site::open(context, run, server).await?;
             site.restore_into(&material, name).await
         }
-        RestoreOrder::Swap { database, id } => {
+        RestoreOrder::Swap { database, id, from } => {
             let (server, level) = plan.server(&database.service)?;
             let source = Source::Backup {
                 database: database.clone(),
                 id: id.clone(),
+                from: *from,
             };
             let material = Material::find(context, &source).await?;
             let site = Site::open(context, run, server).await?;

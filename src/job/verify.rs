@@ -10,23 +10,24 @@ mod failure;
 pub(super) mod file;
 pub(super) mod findings;
 pub(super) mod foreign;
+mod held;
 mod restore;
 mod scratch;
+
+use std::path::Path;
 
 use tokio::time::Instant;
 
 use super::{JobContext, Run};
-use crate::domain::backup::{Backup, Content, Counted, Level, Packing, Proof, Series};
+use crate::domain::backup::{Backup, Content, Counted, Destination, Level, Packing, Proof, Series};
 use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ProjectName};
 use crate::domain::job::JobKind;
 use crate::domain::progress::Step;
 use crate::domain::raw_text;
 use crate::domain::roster::ServerTarget;
-use crate::store::StoreError;
-use crate::store::disk::DESTINATION;
-use crate::store::read_back::ReadBack;
 use findings::Findings;
-use scratch::{Place, Scratch};
+use held::{Found, Held};
+use scratch::{Place, Scratch, Stored};
 
 pub use failure::VerifyError;
 pub use file::{FilePlan, FileVerdict, run_file};
@@ -41,6 +42,8 @@ pub struct VerifyPlan {
     pub id: BackupId,
     /// How far.
     pub level: Level,
+    /// From where; otherwise from disk, and from the bucket where the disk does not have it.
+    pub from: Option<Destination>,
     /// Its live server, which tells what a scratch server has to be like.
     pub server: Option<ServerTarget>,
 }
@@ -69,13 +72,14 @@ pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<P
         id: plan.id.clone(),
         database: plan.database.clone(),
     };
-    let backup = context.store.find(&series, &plan.id)?.ok_or_else(missing)?;
+    let held = or_cancelled(run, Held::find(context, plan, &series)).await?;
+    let held = held.ok_or_else(missing)?;
     let begun = Instant::now();
-    let findings = Box::pin(find_out(context, run, plan, &backup));
+    let findings = Box::pin(find_out(context, run, plan, &held));
     let findings = bounds::in_time(context, findings).await?;
     let proof = Proof {
         id: plan.id.clone(),
-        destination: DESTINATION.to_owned(),
+        destination: held.destination().as_str().to_owned(),
         at: context.clock.now(),
         took: begun.elapsed(),
         restore_took: findings.restore_took,
@@ -86,7 +90,7 @@ pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<P
         compared: findings.compared,
         differences: findings.differences,
     };
-    context.store.add_proof(&series, &proof)?;
+    held.add_proof(context, &proof).await?;
     Ok(proof)
 }
 
@@ -94,23 +98,16 @@ async fn find_out(
     context: &JobContext,
     run: &Run,
     plan: &VerifyPlan,
-    backup: &Backup,
+    held: &Held,
 ) -> Result<Findings, VerifyError> {
+    let backup = &held.backup;
     let manifest = &backup.manifest;
-    let path = context.store.path_of(manifest);
     let (progress, subject) = (&context.progress, plan.database.to_string());
     progress.begin(JobKind::Verify, &subject, Step::Reading);
-    if !path.try_exists().unwrap_or(true) {
-        return Ok(Findings::wrong_bytes("it is missing", &manifest.file));
-    }
-    let read = or_cancelled(run, async {
-        let file = ReadBack::open(&path).await?;
-        Ok(file.finish().await?)
-    });
-    if read.await? != manifest.stored_sha256 {
-        let what = "its bytes are not those that were written (SHA-256 differs)";
-        return Ok(Findings::wrong_bytes(what, &manifest.file));
-    }
+    let archive = match or_cancelled(run, held.read(context, plan.level)).await? {
+        Found::Sound(archive) => archive,
+        Found::Judged(findings) => return Ok(*findings),
+    };
     if plan.level <= Level::Archive {
         // Bytes that nobody has decoded are not decoded by being the same.
         let level = plan.level.min(manifest.level);
@@ -123,25 +120,41 @@ async fn find_out(
         });
     }
     let place = Place::guess(manifest, context.limits.proof_memory);
-    match restore_in(context, run, plan, backup, place).await {
+    let proving = Proving {
+        plan,
+        backup,
+        archive: archive.path(),
+    };
+    match restore_in(context, run, &proving, place).await {
         Err(VerifyError::Full {
             place: Place::Memory,
             ..
         }) => {
             tracing::info!(backup = %plan.id, "the copy does not fit into memory; it is restored again on disk");
-            restore_in(context, run, plan, backup, Place::Disk).await
+            restore_in(context, run, &proving, Place::Disk).await
         }
         findings => findings,
     }
 }
 
+/// What is proven, by which file.
+struct Proving<'a> {
+    plan: &'a VerifyPlan,
+    backup: &'a Backup,
+    archive: &'a Path,
+}
+
 async fn restore_in(
     context: &JobContext,
     run: &Run,
-    plan: &VerifyPlan,
-    backup: &Backup,
+    proving: &Proving<'_>,
     place: Place,
 ) -> Result<Findings, VerifyError> {
+    let Proving {
+        plan,
+        backup,
+        archive,
+    } = proving;
     if let Some(shortage) = bounds::find_lack(context, &backup.manifest, place) {
         return Ok(Findings::without_room(shortage));
     }
@@ -150,7 +163,11 @@ async fn restore_in(
     let server = server.ok_or_else(|| VerifyError::NoServer {
         database: plan.database.clone(),
     })?;
-    let scratch = match Scratch::start(context, run, server, &backup.manifest, place).await {
+    let stored = Stored {
+        manifest: &backup.manifest,
+        path: archive,
+    };
+    let scratch = match Scratch::start(context, run, server, &stored, place).await {
         Ok(scratch) => scratch,
         Err(scratch::StartError::Unserved(said)) => {
             let reason = format!("its image cannot run a scratch server: {said}");
@@ -259,14 +276,8 @@ async fn read_globals(
         content: Content::Globals,
         ..plan.series(&context.project)
     };
-    let Some(globals) = context.store.find(&series, id)? else {
-        return Ok(None);
-    };
-    let path = context.store.path_of(&globals.manifest);
-    let bytes = tokio::fs::read(&path)
-        .await
-        .map_err(|source| StoreError::from_io("read", &path, source))?;
-    Ok(Some(raw_text::read(bytes)))
+    let text = held::read_roles(context, &series, id).await?;
+    Ok(text.map(raw_text::read))
 }
 
 /// Whether the stored file has to be unpacked before pg_restore can read it with several jobs.

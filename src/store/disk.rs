@@ -15,12 +15,9 @@ use super::{StoreError, sweep};
 use crate::domain::backup::suspicion::Acceptance;
 use crate::domain::backup::{Backup, Manifest, Packing, Proof, Series};
 use crate::domain::id::{BackupId, ProjectName, ServiceName};
-use crate::domain::retention::{Legibility, Stock};
+use crate::domain::retention::{Legibility, Stock, Upstream};
 use crate::domain::unit::{ByteCount, hexadecimal};
 use reading::{complete, last_segment, newest_ids, read_manifest, read_series};
-
-/// The word for this destination in proofs and metrics.
-pub const DESTINATION: &str = "disk";
 
 /// Names of the files by which the folder is tried.
 const PROBE: &str = ".stackwarden-probe-";
@@ -61,6 +58,26 @@ impl Listing {
                 .map(|(it, backups)| (it, backups.iter().collect()))
                 .collect(),
             legibility: self.legibility(service),
+            upstream: None,
+        }
+    }
+
+    /// The same of a destination that is filled from `upstream`.
+    pub fn stock_below<'a>(&'a self, upstream: &'a Self, service: &ServiceName) -> Stock<'a> {
+        let of_service = upstream
+            .series
+            .iter()
+            .filter(|(it, _)| it.service == *service);
+        let backups = of_service.flat_map(|(series, backups)| {
+            let ids = backups.iter().map(|it| &it.manifest.id);
+            ids.map(move |id| (series, id))
+        });
+        Stock {
+            upstream: Some(Upstream {
+                backups: backups.collect(),
+                legibility: upstream.legibility(service),
+            }),
+            ..self.stock(service)
         }
     }
 }

@@ -34,12 +34,13 @@ use tokio::sync::Mutex;
 
 use super::codec;
 use super::layout;
+use crate::domain::backup::suspicion::Acceptance;
 use crate::domain::backup::{Manifest, Proof, Series};
 use crate::domain::bucket::BucketAccess;
 use crate::domain::id::ProjectName;
 pub use failure::S3Error;
 use failure::{Scene, classify};
-use reading::Known;
+pub use reading::Download;
 pub use source::Source;
 pub use upload::{Aim, Upload};
 
@@ -86,7 +87,7 @@ struct Inner {
     records: PathBuf,
     patience: Patience,
     /// Manifests and proofs by key: they never change, so that each is read once.
-    known: Mutex<BTreeMap<String, Known>>,
+    known: Mutex<BTreeMap<String, reading::Known>>,
 }
 
 impl S3Store {
@@ -173,6 +174,16 @@ impl S3Store {
         let name = layout::proof_name(&proof.id, &proof.destination, proof.at);
         let key = self.key(series, &name);
         Box::pin(self.put_once(&key, codec::encode_proof(proof))).await
+    }
+
+    /// Writes beside a suspect backup that somebody accepts it.
+    ///
+    /// # Errors
+    /// When it cannot be written, or another one is there already.
+    pub async fn accept(&self, series: &Series, acceptance: &Acceptance) -> Result<(), S3Error> {
+        let name = layout::acceptance_name(&acceptance.id);
+        let key = self.key(series, &name);
+        Box::pin(self.put_once(&key, codec::encode_acceptance(acceptance))).await
     }
 
     /// Writes an object that is never overwritten. The same bytes under that key are our own earlier try, whose

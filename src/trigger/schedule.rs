@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::board::{Board, Picture, Reach, SeriesPicture, ServerPicture};
 use crate::clock::Clock;
 use crate::desk::Desk;
-use crate::domain::backup::{Backup, Content, Level, Reason, Series};
+use crate::domain::backup::{Backup, Content, Destination, Level, Reason, Series};
 use crate::domain::id::DatabaseRef;
 use crate::domain::job::{BackupScope, JobRequest, Submission};
 use crate::domain::room::ProofRoom;
@@ -254,6 +254,7 @@ fn due_proof_of(asked: &ProofAsked<'_>, now: Timestamp) -> Option<(Timestamp, Jo
         database: (*database).clone(),
         id: unproven.manifest.id.clone(),
         level,
+        from: Some(Destination::Disk),
     };
     Some((unproven.manifest.snapshot_at, request))
 }

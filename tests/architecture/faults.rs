@@ -1,4 +1,4 @@
-//! The fault table: each step of a backup, of a proof and of a restore, each kind of fault, what remains, and the test that shows it.
+//! The fault table: each step of a backup, of a proof, of a restore and of what happens in the bucket, each kind of fault, what remains, and the test that shows it.
 //!
 //! docs/faults.md is written from it (`STACKWARDEN_BLESS=1`), and a cell may only name a test that there is: so neither the
 //! page nor the tests can drift away alone.
@@ -324,6 +324,58 @@ const RESTORE: [(&str, [Cell; 5]); 5] = [
     ),
 ];
 
+const LINE: &str = "object_storage/restore::a_file_that_the_disk_lost_comes_from_the_bucket_and_nothing_is_published_from_other_bytes";
+const AWAY: &str = "object_storage::a_bucket_that_is_away_costs_no_backup_and_is_made_good";
+const UPLOAD: &str = "object_storage::a_sidecar_killed_during_an_upload_leaves_nothing_that_is_listed_and_the_next_start_heals";
+const PRUNED: &str = "object_storage/retention::a_sidecar_killed_while_it_prunes_leaves_no_manifest_without_its_dump";
+
+const BUCKET: [(&str, [Cell; 5]); 3] = [
+    (
+        "copy",
+        [
+            Shown("the backup on disk, which is copied later", AWAY),
+            Reason(
+                "dropped after 20 seconds without a part, and made good later (shown with a store of the unit tests)",
+            ),
+            Reason("the upload is aborted, and made good later"),
+            Shown(
+                "parts that nobody lists; the next start aborts their upload",
+                UPLOAD,
+            ),
+            Reason("as an error: the store says so, and is tried again"),
+        ],
+    ),
+    (
+        "restore from it",
+        [
+            Shown(
+                "nothing: a line that is cut, a store that is away and other bytes are refused before anything has a name",
+                LINE,
+            ),
+            Reason("20 seconds without a byte, four times; then as an error"),
+            Reason("as in a restore from disk"),
+            Reason("as in a restore from disk"),
+            Reason("as in a restore from disk; nothing is stored here"),
+        ],
+    ),
+    (
+        "retention in it",
+        [
+            Shown(
+                "the backup, whole: one refusal ends the round, is said, and is tried behind the next backup",
+                "object_storage/retention::a_key_that_may_not_remove_is_asked_once_said_clearly_and_made_good",
+            ),
+            Reason("20 seconds, four times; then as an error"),
+            Reason("as kill -9, between two requests"),
+            Shown(
+                "bytes and proofs without manifest, which nobody lists; a start that finds them a day old removes them",
+                PRUNED,
+            ),
+            Reason("only gives room"),
+        ],
+    ),
+];
+
 fn table(rows: &[(&str, [Cell; 5])]) -> String {
     let mut text = String::from("| step | fault | what remains | shown by |\n|---|---|---|---|\n");
     for (step, cells) in rows {
@@ -353,10 +405,11 @@ fn the_page_of_faults_is_what_the_table_says() -> Checked {
         .find("\n## The engine")
         .ok_or("docs/faults.md has no part `## The engine`")?;
     let wanted = format!(
-        "{head}## A backup\n\n{}\n## A proof\n\n{}\n## A restore\n\n{}{}",
+        "{head}## A backup\n\n{}\n## A proof\n\n{}\n## A restore\n\n{}\n## The bucket\n\n{}{}",
         table(&BACKUP),
         table(&PROOF),
         table(&RESTORE),
+        table(&BUCKET),
         rest.get(tail..).unwrap_or_default()
     );
     if std::env::var_os("STACKWARDEN_BLESS").is_some() {
@@ -373,7 +426,7 @@ fn the_page_of_faults_is_what_the_table_says() -> Checked {
 #[test]
 fn every_cell_of_the_fault_table_names_a_test_that_there_is() -> Checked {
     let mut wrong = Vec::new();
-    let all = BACKUP.iter().chain(&PROOF).chain(&RESTORE);
+    let all = BACKUP.iter().chain(&PROOF).chain(&RESTORE).chain(&BUCKET);
     let cells = all.flat_map(|(step, cells)| {
         FAULTS
             .iter()

@@ -50,6 +50,7 @@ fn help_of_a_command_tells_its_arguments() {
           --database <SERVICE/DATABASE>  The same
           --json                         Print JSON instead of text
           --level <LEVEL>                How far: archive, restore, rows or content
+          --from <DESTINATION>           The copy that is proven: disk or s3; otherwise the disk's, or the bucket's where the disk has none
       -h, --help                         Print help
     "#);
 }

@@ -31,6 +31,8 @@ pub enum Fault {
     Half,
     /// Another byte in the answer's body.
     Altered,
+    /// An answer that the key has no right to this.
+    Denied,
 }
 
 /// Which requests it happens to.
@@ -44,6 +46,10 @@ pub enum Plan {
     From(usize, Fault),
     /// The store answers 200 and gives back other bytes of every dump.
     Lying,
+    /// Every reading of a dump.
+    Dumps(Fault),
+    /// The removal with this number, counted from 1, and all after it.
+    Removals(usize, Fault),
 }
 
 /// The line; it ends with the process.
@@ -53,6 +59,7 @@ pub struct Wire {
     pub address: SocketAddr,
     plan: watch::Sender<Plan>,
     count: Arc<AtomicUsize>,
+    removals: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -63,10 +70,12 @@ impl Wire {
         let port = listener.local_addr().expect("a line of the test").port();
         let (plan, planned) = watch::channel(Plan::Sound);
         let count = Arc::new(AtomicUsize::new(0));
+        let removals = Arc::new(AtomicUsize::new(0));
         let line = Line {
             server,
             planned,
             count: Arc::clone(&count),
+            removals: Arc::clone(&removals),
         };
         let (ready, is_ready) = mpsc::channel();
         std::thread::spawn(move || {
@@ -86,13 +95,20 @@ impl Wire {
             address,
             plan,
             count,
+            removals,
         }
     }
 
     /// Counts from 1 again, and breaks as planned.
     pub fn plan(&self, plan: Plan) {
         self.count.store(0, Ordering::SeqCst);
+        self.removals.store(0, Ordering::SeqCst);
         self.plan.send_replace(plan);
+    }
+
+    /// How many objects were asked to be removed since.
+    pub fn removals(&self) -> usize {
+        self.removals.load(Ordering::SeqCst)
     }
 
     /// How many requests came since.
@@ -106,6 +122,7 @@ struct Line {
     server: SocketAddr,
     planned: watch::Receiver<Plan>,
     count: Arc<AtomicUsize>,
+    removals: Arc<AtomicUsize>,
 }
 
 type Body = BoxBody<Bytes, std::io::Error>;
@@ -127,13 +144,16 @@ impl Line {
 
     fn fault(&self, request: &Request<Incoming>) -> Option<Fault> {
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let is_removal = is_removal(request);
+        let removals = self
+            .removals
+            .fetch_add(usize::from(is_removal), Ordering::SeqCst);
         match *self.planned.borrow() {
             Plan::Once(at, fault) if at == number => Some(fault),
             Plan::From(at, fault) if number >= at => Some(fault),
-            Plan::Lying => {
-                let is_dump = request.uri().path().contains(".dump");
-                (request.method() == hyper::Method::GET && is_dump).then_some(Fault::Altered)
-            }
+            Plan::Lying => is_reading_of_dump(request).then_some(Fault::Altered),
+            Plan::Removals(from, fault) => (is_removal && removals + 1 >= from).then_some(fault),
+            Plan::Dumps(fault) => is_reading_of_dump(request).then_some(fault),
             Plan::Sound | Plan::Once(..) | Plan::From(..) => None,
         }
     }
@@ -144,6 +164,7 @@ impl Line {
             None => self.forward(request).await,
             Some(Fault::Trouble) => said(500, "InternalError", request).await,
             Some(Fault::Throttled) => said(503, "SlowDown", request).await,
+            Some(Fault::Denied) => said(403, "AccessDenied", request).await,
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::CutBefore) => Err(cut()),
             Some(Fault::CutAfter) => {
@@ -190,6 +211,19 @@ impl Line {
         };
         Ok(answered.map_err(std::io::Error::other)?.map(full))
     }
+}
+
+/// Of an object; an upload that is given up is none.
+fn is_removal(request: &Request<Incoming>) -> bool {
+    request.method() == hyper::Method::DELETE
+        && !request
+            .uri()
+            .query()
+            .is_some_and(|it| it.contains("uploadId"))
+}
+
+fn is_reading_of_dump(request: &Request<Incoming>) -> bool {
+    request.method() == hyper::Method::GET && request.uri().path().contains(".dump")
 }
 
 fn full(bytes: Bytes) -> Body {

@@ -1,8 +1,11 @@
 //! Copies in a bucket: made in the same pass, read back, missing ones made good; a bucket that is away, lies or is cut
 //! off in the middle costs no backup. The store is a real and strict one of the test's own, behind a line that breaks.
 
+mod restore;
+mod retention;
 #[path = "../s3/server.rs"]
 mod server;
+mod upkeep;
 #[expect(dead_code, reason = "the tests of the store itself break more")]
 #[path = "../s3/wire.rs"]
 mod wire;

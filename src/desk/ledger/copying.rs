@@ -15,12 +15,23 @@ impl Ledger {
     pub(super) fn copy_ended(
         &self,
         plan: &CopyPlan,
-        outcome: &Result<Proof, CopyError>,
+        outcome: &Result<Option<Proof>, CopyError>,
     ) -> JobPart {
         let (subject, id) = (plan.series.to_string(), &plan.id);
         let is_found_out = outcome.is_ok();
+        if let Ok(Some(proof)) = outcome {
+            let refuted = (!proof.is_good()).then(|| self.now());
+            self.change_series(&plan.series, |state| state.copy_refuted = refuted);
+        }
         let (outcome, detail) = match outcome {
-            Ok(proof) => match proof.differences.first() {
+            Ok(None) => {
+                info!(series = %subject, backup.id = %id, "what is known of the backup is beside its copy");
+                (
+                    Outcome::Succeeded,
+                    "what is known of it is in the bucket too".to_owned(),
+                )
+            }
+            Ok(Some(proof)) => match proof.differences.first() {
                 None => {
                     let took_ms = proof.took.as_millis();
                     info!(series = %subject, backup.id = %id, took_ms, "copy in the bucket read back");

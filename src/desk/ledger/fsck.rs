@@ -63,7 +63,7 @@ impl Ledger {
         let subject = plan.series.to_string();
         let (outcome, detail) = match ended {
             Ok(proof) if proof.is_good() => {
-                info!(series = %subject, backup.id = %plan.id, took_ms = proof.took.as_millis(), "backup read again");
+                info!(series = %subject, destination = proof.destination, backup.id = %plan.id, took_ms = proof.took.as_millis(), "backup read again");
                 (
                     Outcome::Succeeded,
                     "holds the bytes that were written".to_owned(),
@@ -72,7 +72,7 @@ impl Ledger {
             Ok(proof) => {
                 let found = proof.differences.first().map(ToString::to_string);
                 let found = found.unwrap_or_default();
-                error!(series = %subject, backup.id = %plan.id, found, "backup does NOT hold the bytes that were written");
+                error!(series = %subject, destination = proof.destination, backup.id = %plan.id, found, "backup does NOT hold the bytes that were written");
                 (Outcome::Failed, found)
             }
             Err(RereadError::Cancelled) => (Outcome::Cancelled, "told to stop".to_owned()),

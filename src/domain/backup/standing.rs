@@ -20,7 +20,7 @@ const ROOM_PAUSE: TimeDelta = TimeDelta::minutes(1);
 pub struct Proof {
     /// Which backup.
     pub id: BackupId,
-    /// From which destination: `disk`.
+    /// From which destination: `disk` or `s3`.
     pub destination: String,
     /// When it ended.
     pub at: Timestamp,
@@ -59,8 +59,11 @@ impl Proof {
 pub struct Backup {
     /// The manifest.
     pub manifest: Manifest,
-    /// All proofs, oldest first.
+    /// All proofs from this destination, oldest first.
     pub proofs: Vec<Proof>,
+    /// Proofs from other destinations that lie beside it here: they say what the same bytes hold, not that these are the
+    /// same bytes.
+    pub elsewhere: Vec<Proof>,
     /// That somebody accepted what makes it suspect.
     pub acceptance: Option<Acceptance>,
 }
@@ -74,6 +77,12 @@ pub enum Standing {
     Proven(Level),
     /// The newest proof found a difference or wrong bytes.
     Refuted,
+}
+
+impl AsRef<Self> for Backup {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 impl Backup {
@@ -161,6 +170,14 @@ impl Backup {
         matches!(self.standing(), Standing::Proven(level) if level >= Level::Restore)
     }
 
+    /// Whether what it holds was restored and found equal: from here, or from elsewhere while the bytes here were read
+    /// back and are the same.
+    pub fn is_restorable(&self) -> bool {
+        let is_same = matches!(self.standing(), Standing::Proven(level) if level >= Level::Archive);
+        let is_whole = |it: &Proof| it.is_good() && it.level >= Some(Level::Restore);
+        self.is_verified() || (is_same && self.elsewhere.iter().any(is_whole))
+    }
+
     /// Why it is suspect; nothing once somebody has accepted it.
     pub fn suspicion(&self) -> Option<&Suspicion> {
         let suspicion = self.manifest.suspicion.as_ref();
@@ -179,7 +196,9 @@ pub fn latest<'a>(
     backups: impl IntoIterator<Item = &'a Backup, IntoIter: DoubleEndedIterator>,
 ) -> Option<&'a Backup> {
     let fits = |backup: &&Backup| {
-        backup.is_verified() && backup.is_trusted() && backup.manifest.reason != Reason::PreRestore
+        backup.is_restorable()
+            && backup.is_trusted()
+            && backup.manifest.reason != Reason::PreRestore
     };
     backups.into_iter().rev().find(fits)
 }

@@ -60,6 +60,14 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// Every destination.
+    pub const ALL: [Self; 2] = [Self::Disk, Self::S3];
+
+    /// Reads the word.
+    pub fn find(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+
     /// The word in proofs, metrics and on the page.
     pub fn as_str(self) -> &'static str {
         match self {

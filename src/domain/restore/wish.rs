@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::name::{self, NameError};
 use super::{ChoiceError, RestoreOrder, Source, Which, choose};
-use crate::domain::backup::{Backup, Series};
+use crate::domain::backup::{Backup, Destination, Series};
 use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ServiceName};
 use crate::domain::unit::Timestamp;
 
@@ -23,6 +23,8 @@ pub struct Words {
     pub database: Option<String>,
     /// An instant, RFC 3339.
     pub at: Option<String>,
+    /// `disk` or `s3`.
+    pub from: Option<String>,
 }
 
 /// The words, understood.
@@ -32,6 +34,8 @@ pub struct Wish {
     pub mode: Mode,
     /// The database that was named.
     pub only: Option<DatabaseRef>,
+    /// The destination that was named.
+    pub from: Option<Destination>,
 }
 
 /// What is to be done, and with what.
@@ -85,6 +89,12 @@ pub enum WishError {
     /// No time.
     #[error("{0:?} is no instant; write it as 2026-01-21T02:00:00Z or 2026-01-21T03:00:00+01:00")]
     Time(String),
+    /// No destination.
+    #[error("{0:?} is no place where backups are; write disk or s3")]
+    Destination(String),
+    /// A destination where nothing is taken from one.
+    #[error("--from says where a backup is taken from; leave it out here")]
+    SuperfluousFrom,
     /// A time beside something that has one.
     #[error("--at chooses among the backups that `latest` could mean; write `latest` with it")]
     TimeOfOne,
@@ -98,6 +108,7 @@ impl Wish {
     pub fn read(words: Words) -> Result<Self, WishError> {
         let only = words.database.map(|word| database(&word)).transpose()?;
         let at = words.at.map(|word| instant(&word)).transpose()?;
+        let from = words.from.map(|word| destination(&word)).transpose()?;
         let mode = match (words.mode.as_str(), words.backup) {
             ("into", Some(backup)) => Mode::Into(
                 meant(backup, at)?,
@@ -113,7 +124,11 @@ impl Wish {
             ("drop", None) => Mode::Drop,
             (other, _) => return Err(WishError::Mode(other.to_owned())),
         };
-        Ok(Self { mode, only })
+        let takes_backup = matches!(mode, Mode::Into(Meant::Backup(_), _) | Mode::Swap(_));
+        if from.is_some() && !takes_backup {
+            return Err(WishError::SuperfluousFrom);
+        }
+        Ok(Self { mode, only, from })
     }
 
     /// Chooses the backup and the database among what is known.
@@ -124,7 +139,7 @@ impl Wish {
         self,
         known: impl IntoIterator<Item = (&'a Series, Vec<&'a Backup>)>,
     ) -> Result<RestoreOrder, ChoiceError> {
-        let only = self.only.as_ref();
+        let (only, from) = (self.only.as_ref(), self.from);
         Ok(match self.mode {
             Mode::Into(Meant::File(file), name) => {
                 let service = self.only.map(|only| only.service);
@@ -133,12 +148,12 @@ impl Wish {
             }
             Mode::Into(Meant::Backup(which), name) => {
                 let (database, id) = choose(known, &which, only)?;
-                let source = Source::Backup { database, id };
+                let source = Source::Backup { database, id, from };
                 RestoreOrder::Into { source, name }
             }
             Mode::Swap(which) => {
                 let (database, id) = choose(known, &which, only)?;
-                RestoreOrder::Swap { database, id }
+                RestoreOrder::Swap { database, id, from }
             }
             Mode::Undo => RestoreOrder::Undo {
                 database: only_one(known, self.only)?,
@@ -157,6 +172,14 @@ fn database(word: &str) -> Result<DatabaseRef, WishError> {
         ),
         _ => Err(WishError::Database(word.to_owned())),
     }
+}
+
+/// Reads the word of a destination.
+///
+/// # Errors
+/// When it is none.
+pub fn destination(word: &str) -> Result<Destination, WishError> {
+    Destination::find(word).ok_or_else(|| WishError::Destination(word.to_owned()))
 }
 
 fn instant(word: &str) -> Result<Timestamp, WishError> {
@@ -273,6 +296,14 @@ mod tests {
             ..words("undo", None)
         };
         assert!(matches!(error(database), WishError::Database(_)));
+        let from = |from: &str, mode, backup| Words {
+            from: Some(from.to_owned()),
+            ..words(mode, backup)
+        };
+        let wrong = error(from("tape", "swap", Some("latest")));
+        assert_eq!(wrong, WishError::Destination("tape".to_owned()));
+        assert_eq!(error(from("s3", "undo", None)), WishError::SuperfluousFrom);
+        assert!(Wish::read(from("s3", "swap", Some("latest"))).is_ok());
     }
 
     #[test]

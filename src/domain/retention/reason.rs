@@ -31,6 +31,10 @@ pub enum KeepReason {
     ReferredTo,
     /// A manifest of its service cannot be read, and may name it.
     Unreadable,
+    /// It stands where this destination is filled from.
+    Upstream,
+    /// A manifest there cannot be read, and may be its own.
+    UnreadableUpstream,
     /// The policy keeps nothing at all, which nobody means.
     NoRule,
     /// Younger than `within`.
@@ -67,6 +71,10 @@ impl fmt::Display for KeepReason {
             Self::Speaks => "its acceptance speaks for older ones",
             Self::ReferredTo => "a database backup restores on top of it",
             Self::Unreadable => "a manifest of its service cannot be read and may need it",
+            Self::Upstream => "it stands on disk, and would be copied again",
+            Self::UnreadableUpstream => {
+                "a manifest of its service on disk cannot be read and may be its own"
+            }
             Self::NoRule => "the policy keeps nothing",
             Self::Within => "within",
             Self::Undo => "undoes a young migration or restore",

@@ -6,17 +6,18 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::origin::{self, place};
-use super::{KeepReason, Legibility, Outcome, Rules, Verdict, find_holds, generation};
-use crate::domain::backup::{Backup, Series, latest};
+use super::{KeepReason, Legibility, Outcome, Rules, Upstream, Verdict, find_holds, generation};
+use crate::domain::backup::{Backup, Series, Standing, latest};
 use crate::domain::id::BackupId;
 use crate::domain::unit::Timestamp;
 
 /// The backups in one series' folder.
-pub(super) struct Shelf<'a> {
+pub(super) struct Shelf<'a, 'u> {
     series: &'a Series,
     /// Newest first.
     ordered: Vec<&'a Backup>,
     now: Timestamp,
+    upstream: Option<&'u Upstream<'a>>,
 }
 
 /// What stays so far, with the reasons.
@@ -40,7 +41,7 @@ impl<'a> Kept<'a> {
     }
 }
 
-impl<'a> Shelf<'a> {
+impl<'a, 'u> Shelf<'a, 'u> {
     pub(super) fn new(series: &'a Series, backups: &[&'a Backup], now: Timestamp) -> Self {
         let mut ordered = backups.to_vec();
         ordered.sort_by(|left, right| place(right).cmp(&place(left)));
@@ -48,13 +49,20 @@ impl<'a> Shelf<'a> {
             series,
             ordered,
             now,
+            upstream: None,
         }
+    }
+
+    /// The same in a destination that is filled from another one.
+    pub(super) fn below(self, upstream: Option<&'u Upstream<'a>>) -> Self {
+        Self { upstream, ..self }
     }
 
     /// The backups of a database.
     pub(super) fn judge(self, rules: &Rules) -> Vec<Verdict<'a>> {
         let mut kept = Kept::default();
         let own = self.own(&mut kept);
+        self.keep_upstream(&own, &mut kept);
         let holds = find_holds(rules, own.iter().copied(), self.now);
         for hold in &holds {
             let held = |it: &&&Backup| *hold != KeepReason::ProofsFail || rules.is_counted(it);
@@ -66,7 +74,7 @@ impl<'a> Shelf<'a> {
         let current = keep_other_origins(&past, &mut kept);
         keep_newest(rules, &current, &mut kept);
         if !holds.contains(&KeepReason::ProofsFail) {
-            keep_owed(rules, &current, &mut kept);
+            self.keep_owed(rules, &current, &mut kept);
         }
         generation::keep_counted(rules, &current, &mut kept);
         self.keep_ruled(rules, &current, &mut kept);
@@ -84,6 +92,7 @@ impl<'a> Shelf<'a> {
     ) -> Vec<Verdict<'a>> {
         let mut kept = Kept::default();
         let own = self.own(&mut kept);
+        self.keep_upstream(&own, &mut kept);
         if legibility == Legibility::InPart {
             kept.keep_all(&own, KeepReason::Unreadable);
         }
@@ -106,6 +115,36 @@ impl<'a> Shelf<'a> {
             self.ordered.iter().copied().partition(is_own);
         kept.keep_all(&foreign, KeepReason::Foreign);
         own
+    }
+
+    /// What stands where this destination is filled from stays here, or it would be copied again.
+    fn keep_upstream(&self, own: &[&'a Backup], kept: &mut Kept<'a>) {
+        let Some(upstream) = self.upstream else {
+            return;
+        };
+        for backup in own {
+            if upstream
+                .backups
+                .contains(&(self.series, &backup.manifest.id))
+            {
+                kept.keep(backup, KeepReason::Upstream);
+            }
+            if upstream.legibility == Legibility::InPart {
+                kept.keep(backup, KeepReason::UnreadableUpstream);
+            }
+        }
+    }
+
+    /// While proofs are made, what nobody has tried to prove yet waits for its turn. Once they fail it ages: a prover
+    /// that never works would fill the disk. Copies wait to be read back; few of them are ever restored from there.
+    fn keep_owed(&self, rules: &Rules, current: &[&'a Backup], kept: &mut Kept<'a>) {
+        let is_owed = |it: &&&Backup| match self.upstream {
+            None => rules.asks_for_restores() && it.owes_proof(rules.verify),
+            Some(_) => it.standing() == Standing::Unproven,
+        };
+        for backup in current.iter().filter(is_owed) {
+            kept.keep(backup, KeepReason::ProofOwed);
+        }
     }
 
     fn past(&self, own: &[&'a Backup], kept: &mut Kept<'a>) -> Vec<&'a Backup> {
@@ -146,7 +185,7 @@ fn keep_other_origins<'a>(past: &[&'a Backup], kept: &mut Kept<'a>) -> Vec<&'a B
 
 fn keep_newest<'a>(rules: &Rules, current: &[&'a Backup], kept: &mut Kept<'a>) {
     kept.keep_all(current.get(..1).unwrap_or_default(), KeepReason::Newest);
-    let verified = |it: &&&Backup| it.is_verified() && it.is_trusted();
+    let verified = |it: &&&Backup| it.is_restorable() && it.is_trusted();
     let counted = |it: &&&Backup| rules.is_counted(it);
     let newest = [
         current.iter().find(verified).copied(),
@@ -156,15 +195,6 @@ fn keep_newest<'a>(rules: &Rules, current: &[&'a Backup], kept: &mut Kept<'a>) {
     ];
     for backup in newest.into_iter().flatten() {
         kept.keep(backup, KeepReason::NewestVerified);
-    }
-}
-
-/// While proofs are made, what nobody has tried to prove yet waits for its turn. Once they fail it ages: a prover
-/// that never works would fill the disk.
-fn keep_owed<'a>(rules: &Rules, current: &[&'a Backup], kept: &mut Kept<'a>) {
-    let is_owed = |it: &&&Backup| rules.asks_for_restores() && it.owes_proof(rules.verify);
-    for backup in current.iter().filter(is_owed) {
-        kept.keep(backup, KeepReason::ProofOwed);
     }
 }
 

@@ -1,3 +1,4 @@
+mod copies;
 mod histories;
 mod properties;
 
@@ -65,6 +66,7 @@ fn backup(hours: i64) -> Backup {
             restore_line: String::new(),
         },
         proofs: Vec::new(),
+        elsewhere: Vec::new(),
         acceptance: None,
     };
     prove(&mut backup, Some(Level::Content));
@@ -121,6 +123,7 @@ fn judged(rules: &Rules, backups: &[Backup]) -> Vec<(i64, Outcome)> {
     let stock = Stock {
         series: BTreeMap::from([(series, backups.iter().collect())]),
         legibility: Legibility::Whole,
+        upstream: None,
     };
     let mut judged: Vec<(i64, Outcome)> = plan(rules, &stock, now())
         .into_iter()
@@ -471,6 +474,7 @@ fn roles_stay_while_a_database_backup_that_stays_restores_on_top_of_them() {
                 (&roles, globals.iter().collect()),
             ]),
             legibility,
+            upstream: None,
         };
         let verdicts = plan(&rules(&WEEK), &stock, now());
         let gone = verdicts.into_iter().filter(Verdict::is_removal);

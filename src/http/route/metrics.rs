@@ -198,11 +198,19 @@ fn put_series(
     if let Some(next) = server.and_then(|server| server.next_run) {
         scrape.put(&metrics::NEXT_RUN, labels, seconds(next));
     }
-    let sound = state.backups.iter().filter(|it| it.refutation().is_none());
-    let disk = Destination::Disk.as_str();
-    if let Some(read) = sound.filter_map(|it| last_read(it, disk, now)).min() {
-        let values = [service, database.as_ref(), disk];
-        scrape.put(&metrics::OLDEST_READ, values, seconds(read));
+    let places = [
+        (Destination::Disk, &state.backups),
+        (Destination::S3, &state.copies),
+    ];
+    for (place, backups) in places {
+        let sound = backups.iter().filter(|it| it.refutation().is_none());
+        if let Some(read) = sound
+            .filter_map(|it| last_read(it, place.as_str(), now))
+            .min()
+        {
+            let values = [service, database.as_ref(), place.as_str()];
+            scrape.put(&metrics::OLDEST_READ, values, seconds(read));
+        }
     }
     let proofs = state.backups.iter().flat_map(|backup| &backup.proofs);
     if let Some(took) = find_recovery_time(proofs) {
@@ -211,6 +219,7 @@ fn put_series(
     if series.content == Content::Globals
         && let Some(at) = proven_roles.get(&series.service)
     {
+        let disk = Destination::Disk.as_str();
         let values = [service, database.as_ref(), disk, Level::Restore.as_str()];
         scrape.put(&metrics::LAST_VERIFIED, values, seconds(*at));
     }

@@ -17,9 +17,10 @@ use serde::Deserialize;
 use super::Shared;
 use super::read::database_ref;
 use crate::board::Picture;
-use crate::domain::backup::{Backup, Level, Reason, Series};
+use crate::domain::backup::{Backup, Destination, Level, Reason, Series};
 use crate::domain::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use crate::domain::job::{BackupScope, JobRequest, Submission};
+use crate::domain::restore::wish::destination;
 use crate::http::problem::Problem;
 use crate::http::series::shown_series;
 use crate::http::wire::{AcceptedWire, BackupOrderWire, FileOrderWire};
@@ -106,6 +107,7 @@ fn known_databases(picture: &Picture) -> BTreeSet<DatabaseRef> {
 pub(super) struct VerifyQuery {
     level: Option<String>,
     database: Option<String>,
+    from: Option<String>,
 }
 
 /// Proves one backup.
@@ -115,8 +117,10 @@ pub(super) async fn verify(
     query: Result<Query<VerifyQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let from = query.from.map(|word| destination(&word)).transpose();
+    let from = from.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
     let (picture, _) = shared.now();
-    let (database, id) = named(&picture, &id, query.database.as_deref())?;
+    let (database, id) = named(&picture, &id, query.database.as_deref(), from)?;
     let level = match query.level {
         Some(word) => Level::find(&word).ok_or_else(|| unknown_level(&word))?,
         None => asked_level(&picture, &database),
@@ -125,6 +129,7 @@ pub(super) async fn verify(
         database,
         id,
         level,
+        from,
     };
     submit(&shared, request).await
 }
@@ -134,10 +139,11 @@ fn named(
     picture: &Picture,
     id: &str,
     only: Option<&str>,
+    from: Option<Destination>,
 ) -> Result<(DatabaseRef, BackupId), Problem> {
     let id = BackupId::parse(id).map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
     let only = only.map(database_ref).transpose()?;
-    let database = database_of(picture, &id, only.as_ref())?;
+    let database = database_of(picture, &id, only.as_ref(), from)?;
     Ok((database, id))
 }
 
@@ -156,7 +162,8 @@ pub(super) async fn accept(
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
     let (picture, _) = shared.now();
-    let (database, id) = named(&picture, &id, query.database.as_deref())?;
+    let disk = Some(Destination::Disk);
+    let (database, id) = named(&picture, &id, query.database.as_deref(), disk)?;
     submit(&shared, JobRequest::Accept { database, id }).await
 }
 
@@ -218,10 +225,11 @@ fn database_of(
     picture: &Picture,
     id: &BackupId,
     only: Option<&DatabaseRef>,
+    from: Option<Destination>,
 ) -> Result<DatabaseRef, Problem> {
-    let is_it = |backup: &Arc<Backup>| backup.manifest.id == *id;
-    let with_it = picture.series.iter();
-    let with_it = with_it.filter(|(_, state)| state.backups.iter().any(is_it));
+    let is_it = |backup: &&Backup| backup.manifest.id == *id;
+    let with_it = picture.known(from).into_iter();
+    let with_it = with_it.filter(|(_, backups)| backups.iter().any(is_it));
     let series: Vec<_> = with_it.map(|(series, _)| series).collect();
     let owners: Vec<DatabaseRef> = series
         .iter()
@@ -366,8 +374,8 @@ mod tests {
             state.backups.push(backup);
         });
         let picture = board.read();
-        assert!(database_of(&picture, &id, None).is_err());
+        assert!(database_of(&picture, &id, None, None).is_err());
         let only = DatabaseRef::new(ServiceName::new("postgres"), DatabaseName::new("never"));
-        assert_eq!(database_of(&picture, &id, Some(&only)).unwrap(), only);
+        assert_eq!(database_of(&picture, &id, Some(&only), None).unwrap(), only);
     }
 }

@@ -39,13 +39,12 @@ fn understand(picture: &Picture, order: RestoreOrderWire) -> Result<RestoreOrder
         name: order.name,
         database: order.database,
         at: order.at,
+        from: order.from,
     };
     let wish = Wish::read(words).map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
-    let known = picture.series.iter().map(|(series, state)| {
-        let backups = state.backups.iter().map(Arc::as_ref).collect();
-        (series, backups)
-    });
+    let known = picture.known(wish.from);
     wish.resolve(known).map_err(|error| {
+        let error = error.explained(picture.unread());
         let problem = match &error {
             ChoiceError::Several { .. } | ChoiceError::NoDatabase { .. } => {
                 Problem::conflict(error.to_string())

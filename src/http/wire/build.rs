@@ -18,6 +18,7 @@ use crate::domain::id::{BackupId, DatabaseRef, ServiceName};
 use crate::domain::job::{JobPart, JobState};
 use crate::domain::policy::Importance;
 use crate::domain::progress::Doing;
+use crate::domain::restore::known;
 use crate::domain::unit::Timestamp;
 use crate::http::series::shown_series;
 
@@ -86,7 +87,7 @@ fn database(picture: &Picture, series: &Series, now: Timestamp) -> Option<Databa
         newest: newest.map(|it| backup(it)),
         age_seconds: age.map(|it| it.as_secs()),
         newest_verified: verified.map(|it| self::verified(it)),
-        latest: latest(state.backups.iter().map(AsRef::as_ref)).map(self::verified),
+        latest: latest(known(None, &state.backups, &state.copies)).map(self::verified),
         s3: picture.bucket.as_ref().map(|_| copies(state)),
     })
 }
@@ -121,6 +122,7 @@ pub fn backups(picture: &Picture, only: Option<&DatabaseRef>) -> BackupsWire {
     let series = picture.series.iter().filter(|(it, _)| is_wanted(it));
     BackupsWire {
         backups: series.flat_map(|(_, state)| everywhere(state)).collect(),
+        problems: picture.unread().cloned().collect(),
     }
 }
 
@@ -330,7 +332,7 @@ fn judge_bucket(picture: &Picture) -> Vec<Verdict> {
     let limits = bucket.limits.iter().chain(&bucket.problems);
     let judge = |state: &SeriesPicture| {
         let is_refuted = |it: &Arc<Backup>| it.standing() == Standing::Refuted;
-        if state.copy_error.is_some() || state.copies.last().is_some_and(is_refuted) {
+        if state.copy_error.is_some() || state.copies.iter().any(is_refuted) {
             Verdict::Warn
         } else {
             Verdict::Pass

@@ -5,14 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::build::time;
-use crate::board::Picture;
-use crate::domain::backup::{Content, Series};
-use crate::domain::id::DatabaseRef;
-use crate::domain::retention::{self, Legibility, Outcome, Rules, Verdict};
+use crate::board::{Picture, Reach};
+use crate::domain::backup::{Backup, Content, Destination, Series};
+use crate::domain::id::{DatabaseRef, ServiceName};
+use crate::domain::retention::{self, Legibility, Outcome, Rules, Stock, Verdict};
 use crate::domain::unit::{Timestamp, format_age};
-
-/// The only destination there is.
-const DISK: &str = "disk";
 
 /// `GET /v1/backups/plan`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,28 +57,59 @@ pub fn plan(picture: &Picture, only: Option<&DatabaseRef>, now: Timestamp) -> Pl
     };
     let services: BTreeSet<_> = picture.series.keys().map(|it| &it.service).collect();
     for service in services {
-        let stock = picture.stock(service);
-        if stock.legibility == Legibility::InPart {
-            plan.notes.push(format!(
-                "a manifest of {service} cannot be read, and may need any of its roles: none of them is removed meanwhile"
-            ));
+        let stocks = [
+            (Destination::Disk, Some(picture.stock(service))),
+            (Destination::S3, picture.copied_stock(service)),
+        ];
+        for (destination, stock) in stocks {
+            let Some(stock) = stock else { continue };
+            if stock.legibility == Legibility::InPart {
+                plan.notes.push(format!(
+                    "a manifest of {service} on {} cannot be read, and may need any of its roles: none of them is removed meanwhile",
+                    destination.as_str()
+                ));
+            }
+            let rows = rows(picture, service, &stock, now);
+            let wanted = rows.into_iter().filter(|(series, _)| is_wanted(series));
+            let place = |(_, row)| PlannedWire {
+                destination: destination.as_str().to_owned(),
+                ..row
+            };
+            plan.backups.extend(wanted.map(place));
         }
-        let server = picture.servers.get(service).filter(|it| it.policy.enabled);
-        let Some(server) = server else {
-            let why = || vec!["its service is not backed up now, so no rule applies".to_owned()];
-            let shelves = stock.series.iter().filter(|(series, _)| is_wanted(series));
-            let untouched = shelves.flat_map(|(series, backups)| {
-                let kept = |backup| planned(series, backup, "keep", why());
-                backups.iter().copied().map(kept)
-            });
-            plan.backups.extend(untouched);
-            continue;
-        };
-        let verdicts = retention::plan(&Rules::from(&server.policy), &stock, now);
-        let wanted = verdicts.iter().filter(|it| is_wanted(it.series));
-        plan.backups.extend(wanted.map(judged));
+    }
+    if let Some(bucket) = picture
+        .bucket
+        .as_ref()
+        .filter(|it| it.reach != Reach::Reached)
+    {
+        let place = &bucket.place;
+        let note =
+            format!("{place} is not listed now, so nobody knows what retention would do there");
+        plan.notes.push(note);
     }
     plan
+}
+
+/// What becomes of everything in one destination of a service.
+fn rows<'a>(
+    picture: &Picture,
+    service: &ServiceName,
+    stock: &Stock<'a>,
+    now: Timestamp,
+) -> Vec<(&'a Series, PlannedWire)> {
+    let server = picture.servers.get(service).filter(|it| it.policy.enabled);
+    let Some(server) = server else {
+        let why = || vec!["its service is not backed up now, so no rule applies".to_owned()];
+        let untouched = stock.series.iter().flat_map(|(series, backups)| {
+            let kept = |backup: &&Backup| (*series, planned(series, backup, "keep", why()));
+            backups.iter().map(kept).collect::<Vec<_>>()
+        });
+        return untouched.collect();
+    };
+    let verdicts = retention::plan(&Rules::from(&server.policy), stock, now);
+    let judged = verdicts.iter().map(|it| (it.series, judged(it)));
+    judged.collect()
 }
 
 fn judged(verdict: &Verdict<'_>) -> PlannedWire {
@@ -95,16 +123,11 @@ fn judged(verdict: &Verdict<'_>) -> PlannedWire {
     planned(verdict.series, verdict.backup, word, reasons)
 }
 
-fn planned(
-    series: &Series,
-    backup: &crate::domain::backup::Backup,
-    plan: &str,
-    reasons: Vec<String>,
-) -> PlannedWire {
+fn planned(series: &Series, backup: &Backup, plan: &str, reasons: Vec<String>) -> PlannedWire {
     let manifest = &backup.manifest;
     PlannedWire {
         id: manifest.id.to_string(),
-        destination: DISK.to_owned(),
+        destination: String::new(),
         service: series.service.to_string(),
         database: match &series.content {
             Content::Database(name) => Some(name.to_string()),
@@ -114,5 +137,44 @@ fn planned(
         size_bytes: manifest.stored_size.0,
         plan: plan.to_owned(),
         reasons,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::board::BucketPicture;
+    use crate::http::fixture;
+
+    #[test]
+    fn each_destination_has_its_rows_and_a_bucket_that_is_not_listed_a_note() {
+        let board = fixture::well();
+        let now = Timestamp::from_timestamp(fixture::NOW, 0).unwrap();
+        let copy = Arc::new(fixture::backup(fixture::app(), fixture::NOW - 600, 9));
+        board.update(|picture| {
+            let series = fixture::series(fixture::app());
+            let state = picture.series.entry(series).or_default();
+            state.copies = vec![copy.clone()];
+            picture.bucket = Some(BucketPicture {
+                reach: Reach::Reached,
+                ..BucketPicture::new("bucket b at h")
+            });
+        });
+        let planned = plan(&board.read(), None, now);
+        let of = |place: &str| {
+            let rows = planned.backups.iter().filter(|it| it.destination == place);
+            rows.map(|it| it.id.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("s3"), [copy.manifest.id.to_string()]);
+        assert_eq!(of("disk").len() + 1, planned.backups.len());
+        board.update(|picture| {
+            picture.bucket = Some(BucketPicture::new("bucket b at h"));
+        });
+        let planned = plan(&board.read(), None, now);
+        assert!(planned.backups.iter().all(|it| it.destination == "disk"));
+        let note = planned.notes.last().unwrap();
+        assert!(note.contains("bucket b at h is not listed now"), "{note}");
     }
 }

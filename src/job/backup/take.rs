@@ -9,10 +9,9 @@ use super::attempt::{self, Counting, Dumped};
 use super::deadline::{Deadline, Step};
 use super::{
     BackupError, RunGlobals, Stages, TakeRequest, Taken, archive_check, compose, courtesy,
+    predecessor,
 };
-use crate::domain::backup::suspicion::{Suspicion, judge};
-use crate::domain::backup::{Backup, Content, Level, Manifest, Series, Sha256Hex};
-use crate::domain::failure::chain;
+use crate::domain::backup::{Content, Level, Manifest, Series, Sha256Hex};
 use crate::domain::id::BackupId;
 use crate::domain::job::JobKind;
 use crate::domain::progress;
@@ -115,7 +114,7 @@ impl Task<'_> {
         };
         let ticket = dumped.ticket.take();
         let mut manifest = compose::manifest(context, request, &dumped, checked);
-        manifest.suspicion = suspicion(context, run, request, &manifest).await;
+        manifest.suspicion = predecessor::suspicion(context, run, request, &manifest).await;
         context.store.publish(dumped.stored, &manifest)?;
         if let Some(ticket) = ticket {
             ticket.commit(&manifest);
@@ -141,37 +140,6 @@ fn warn_of_suspicion(manifest: &Manifest) {
             reasons = suspicion.reasons.join("; "),
             "the new backup is suspect: retention removes nothing of its series until it is accepted"
         );
-    }
-}
-
-/// Compares with the newest trusted backup of the series. That nobody can be compared with is no reason to
-/// lose a backup.
-async fn suspicion(
-    context: &JobContext,
-    run: &Run,
-    request: &TakeRequest,
-    manifest: &Manifest,
-) -> Option<Suspicion> {
-    let (store, series) = (context.store.clone(), manifest.series.clone());
-    let found =
-        tokio::task::spawn_blocking(move || store.find_newest(&series, Backup::is_trusted)).await;
-    match found {
-        Ok(Ok(predecessor)) => {
-            let mut predecessor = predecessor?.manifest;
-            let before = &predecessor.origin;
-            if before.database_oid != manifest.origin.database_oid
-                && server::is_kept(context, run, &request.target, before.database_oid).await
-            {
-                // A restore exchanged them, as somebody asked for; what is in it is compared all the same.
-                predecessor.origin.database_oid = manifest.origin.database_oid;
-            }
-            judge(&predecessor, manifest)
-        }
-        Ok(Err(error)) => {
-            warn!(series = %manifest.series, error = %chain(&error), "the predecessor cannot be read, so the new backup is compared with nothing");
-            None
-        }
-        Err(_lost) => None,
     }
 }
 

@@ -6,19 +6,19 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::domain::backup::{Level, example_backup, example_proof};
-use crate::domain::id::{DatabaseName, ProjectName};
+use crate::domain::id::{DatabaseName, ProjectName, ServiceName};
 use crate::domain::policy::KeepPolicy;
 use crate::domain::schedule::{Schedule, Zone};
+use crate::store::disk::Listing;
 
 /// A destination that refuses some ids, as object lock does.
 struct Locked(Vec<BackupId>, AtomicUsize);
 
 impl Remover for Locked {
-    async fn remove(&self, manifest: &Manifest) -> Result<(), StoreError> {
+    async fn remove(&self, manifest: &Manifest) -> Result<(), Refusal> {
         self.1.fetch_add(1, Ordering::Relaxed);
         if self.0.contains(&manifest.id) {
-            let source = std::io::Error::other("the object is locked until 2027");
-            return Err(StoreError::from_io("remove", "bucket/key", source));
+            return Err(Refusal::One("the object is locked until 2027".to_owned()));
         }
         Ok(())
     }
@@ -63,7 +63,7 @@ fn listing(shelves: Vec<(Series, Vec<Backup>)>) -> Listing {
     }
 }
 
-async fn prune(listing: &Listing, behind: &[&str], remover: &Locked) -> Pruned {
+async fn prune<R: Remover + Sync>(listing: &Listing, behind: &[&str], remover: &R) -> Pruned {
     let rules = Rules {
         keep: KeepPolicy {
             within: None,
@@ -78,8 +78,7 @@ async fn prune(listing: &Listing, behind: &[&str], remover: &Locked) -> Pruned {
     };
     let plan = PrunePlan {
         destination: "disk",
-        listing,
-        service: &ServiceName::new("postgres"),
+        stock: listing.stock(&ServiceName::new("postgres")),
         rules: &rules,
         behind: &behind.iter().map(|it| series(it)).collect(),
     };
@@ -138,4 +137,24 @@ async fn nothing_goes_of_a_series_that_was_not_just_backed_up() {
     let pruned = prune(&listing, &["app", "globals"], &free).await;
     assert!(pruned.removed.iter().all(|it| it.series == series("app")));
     assert_eq!(prune(&listing, &[], &free).await, Pruned::default());
+}
+
+/// A key that may write and not remove.
+struct WriteOnly(AtomicUsize);
+
+impl Remover for WriteOnly {
+    async fn remove(&self, _manifest: &Manifest) -> Result<(), Refusal> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(Refusal::Every("the key may not remove".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_remove_is_asked_once() {
+    let hours = [50, 40, 30, 20, 10];
+    let listing = listing(vec![shelf("app", &hours), shelf("globals", &hours)]);
+    let key = WriteOnly(AtomicUsize::new(0));
+    let pruned = prune(&listing, &["app", "globals"], &key).await;
+    assert_eq!(key.0.load(Ordering::Relaxed), 1);
+    assert_eq!((pruned.removed.len(), pruned.refused.len()), (0, 1));
 }

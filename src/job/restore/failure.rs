@@ -12,6 +12,7 @@ use crate::job::server::ServerError;
 use crate::job::verify::VerifyError;
 use crate::store::StoreError;
 use crate::store::codec::CodecError;
+use crate::store::s3::S3Error;
 
 /// Why nothing was restored.
 #[derive(Debug, Error)]
@@ -109,6 +110,24 @@ pub enum RestoreError {
     Refused {
         /// In the program's words.
         said: String,
+    },
+    /// There is no bucket to restore from.
+    #[error(
+        "no bucket is set, and backups on s3 are in one; set STACKWARDEN_S3_BUCKET and its key"
+    )]
+    NoBucket,
+    /// The bucket could not be read.
+    #[error(
+        "the backup could not be read from the bucket, and nothing was changed; ask again, or restore from disk"
+    )]
+    Bucket(#[from] S3Error),
+    /// Roles that are not what was written.
+    #[error(
+        "{file}, the roles of this backup, holds other bytes than were written to it (SHA-256 differs); nothing was changed, restore another backup"
+    )]
+    AlteredRoles {
+        /// The file.
+        file: String,
     },
     /// Other bytes than were written.
     #[error(

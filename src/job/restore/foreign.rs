@@ -103,7 +103,7 @@ impl Site<'_> {
     /// What a file is, and for SQL, whether all of it is there and it stays within its database.
     async fn look(&self, material: &Material) -> Result<Looked, RestoreError> {
         let no_dump = |why: &str| RestoreError::NoDump {
-            file: material.path.display().to_string(),
+            file: material.shown(),
             why: why.to_owned(),
         };
         let mut seen = Inspection::default();
@@ -150,7 +150,7 @@ impl Site<'_> {
             return Ok(seen);
         }
         Err(RestoreError::NoDump {
-            file: material.path.display().to_string(),
+            file: material.shown(),
             why: format!("its stream is broken: {}", said(&fed.stderr)),
         })
     }
@@ -173,7 +173,7 @@ impl Site<'_> {
         match Outside::find(&text).filter(|_| fed.code == 0) {
             Some(outside) => Ok((text, outside)),
             None => Err(RestoreError::NoDump {
-                file: material.path.display().to_string(),
+                file: material.shown(),
                 why: format!("pg_restore cannot read it: {}", said(&fed.stderr)),
             }),
         }

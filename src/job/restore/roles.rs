@@ -12,7 +12,6 @@ use crate::domain::raw_text;
 use crate::domain::restore::roles::{find_created, find_missing, find_named};
 use crate::postgres::large_object::LARGE_OBJECTS;
 use crate::postgres::restore as sql;
-use crate::store::StoreError;
 
 /// Making roles: nothing but catalogue.
 const STATEMENT: Duration = Duration::from_mins(1);
@@ -25,11 +24,9 @@ impl Site<'_> {
         manifest: &Manifest,
         schema: &str,
     ) -> Result<BTreeSet<String>, RestoreError> {
-        let Some(path) = &material.roles else {
+        let Some(globals) = self.or_cancelled(material.read_roles()).await? else {
             return Ok(BTreeSet::new());
         };
-        let globals = tokio::fs::read(path).await;
-        let globals = globals.map_err(|source| StoreError::from_io("read", path, source))?;
         let globals = raw_text::read(globals);
         let mut needed = find_named(schema);
         if holds_large_objects(manifest) {

@@ -1,11 +1,15 @@
-//! Where the bytes of a restore come from: a stored file today, read once and judged by its hash at the end.
+//! Where the bytes of a restore come from: a stored file, or an object of the bucket. Read in order, hashed while they
+//! flow, and judged by their hash at the end, before anything is published.
+
+mod rest;
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::RestoreError;
-use crate::domain::backup::{Content, Manifest, Packing, Series, Sha256Hex};
+use crate::domain::backup::{Content, Destination, Manifest, Packing, Series, Sha256Hex, Standing};
+use crate::domain::id::BackupId;
 use crate::domain::job::JobKind;
 use crate::domain::restore::Source;
 use crate::domain::unit::ByteCount;
@@ -17,7 +21,8 @@ use crate::postgres::restore::Unpacking;
 use crate::store::StoreError;
 use crate::store::codec::{Detail, decode_manifest};
 use crate::store::layout::{self, FileRole};
-use crate::store::read_back::ReadBack;
+use crate::store::s3::S3Store;
+use rest::{Reading, Rest};
 
 /// The folder of the roles beside those of the databases.
 const GLOBALS: &str = "globals";
@@ -26,63 +31,108 @@ const GLOBALS: &str = "globals";
 #[derive(Debug)]
 pub(super) struct Material {
     /// The stored bytes.
-    pub(super) path: PathBuf,
+    rest: Rest,
     /// What is known of them; nothing of somebody else's dump.
     pub(super) manifest: Option<Box<Manifest>>,
     /// The roles that it stands on.
-    pub(super) roles: Option<PathBuf>,
+    roles: Option<Roles>,
+}
+
+/// Roles, and what their bytes have to be, where that is known.
+#[derive(Debug)]
+struct Roles {
+    rest: Rest,
+    expected: Option<Sha256Hex>,
 }
 
 impl Material {
     /// Finds what an order names.
     pub(super) async fn find(context: &JobContext, source: &Source) -> Result<Self, RestoreError> {
         match source {
-            Source::Backup { database, id } => {
+            Source::Backup { database, id, from } => {
                 let series = Series {
                     project: context.project.clone(),
                     service: database.service.clone(),
                     content: Content::Database(database.database.clone()),
                 };
-                let missing = || RestoreError::Missing {
+                let found = Self::of_series(context, &series, id, *from).await?;
+                found.ok_or_else(|| RestoreError::Missing {
                     id: id.clone(),
                     database: database.clone(),
-                };
-                let backup = context.store.find(&series, id)?.ok_or_else(missing)?;
-                Self::own(context, backup.manifest)
+                })
             }
             Source::File { file, .. } => {
                 let path = find_file(context, file).await?;
                 if let Some(summary) = find_own(context, &path).await? {
                     // The listing has no tables in it.
                     let backup = context.store.find(&summary.series, &summary.id)?;
-                    return Self::own(context, backup.map_or(summary, |it| it.manifest));
+                    let manifest = backup.map_or(summary, |it| it.manifest);
+                    return Self::on_disk(context, manifest).await;
                 }
                 Self::beside(path).await
             }
         }
     }
 
-    fn own(context: &JobContext, manifest: Manifest) -> Result<Self, RestoreError> {
+    /// From the place that is named; else from disk, and from the bucket where the disk lacks the manifest or the file, or
+    /// the file is known to be wrong.
+    async fn of_series(
+        context: &JobContext,
+        series: &Series,
+        id: &BackupId,
+        from: Option<Destination>,
+    ) -> Result<Option<Self>, RestoreError> {
+        let on_disk = match from {
+            Some(Destination::S3) => None,
+            Some(Destination::Disk) | None => context.store.find(series, id)?,
+        };
+        let is_good = match &on_disk {
+            None => false,
+            Some(backup) => {
+                let path = context.store.path_of(&backup.manifest);
+                let is_there = tokio::fs::try_exists(&path).await.unwrap_or(true);
+                is_there && backup.standing() != Standing::Refuted
+            }
+        };
+        let in_bucket = match (&context.s3, from) {
+            (_, Some(Destination::Disk)) | (None, None) => None,
+            (None, Some(Destination::S3)) => return Err(RestoreError::NoBucket),
+            (Some(_), None) if is_good => None,
+            (Some(store), _) => Self::in_bucket(context, store, series, id).await?,
+        };
+        match (in_bucket, on_disk) {
+            (Some(found), _) => Ok(Some(found)),
+            (None, Some(backup)) => Self::on_disk(context, backup.manifest).await.map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    async fn on_disk(context: &JobContext, manifest: Manifest) -> Result<Self, RestoreError> {
         let path = context.store.path_of(&manifest);
         if manifest.series.content == Content::Globals {
             return Err(only_roles(&path));
         }
-        let roles = match &manifest.globals {
-            None => None,
-            Some(id) => {
-                let series = Series {
-                    content: Content::Globals,
-                    ..manifest.series.clone()
-                };
-                let found = context.store.find(&series, id)?;
-                found.map(|it| context.store.path_of(&it.manifest))
-            }
-        };
         Ok(Self {
-            path,
+            rest: Rest::Disk(path),
+            roles: Roles::find(context, &manifest).await?,
             manifest: Some(Box::new(manifest)),
-            roles,
         })
+    }
+
+    async fn in_bucket(
+        context: &JobContext,
+        store: &S3Store,
+        series: &Series,
+        id: &BackupId,
+    ) -> Result<Option<Self>, RestoreError> {
+        let Some(manifest) = store.find(series, id).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            rest: Rest::in_bucket(store, &manifest),
+            roles: Roles::find(context, &manifest).await?,
+            manifest: Some(Box::new(manifest)),
+        }))
     }
 
     /// A file of another folder: with the manifest beside it, when there is one.
@@ -113,11 +163,14 @@ impl Material {
             folder.join(GLOBALS).join(file)
         });
         let roles = match roles {
-            Some(roles) if tokio::fs::try_exists(&roles).await.unwrap_or(false) => Some(roles),
+            Some(roles) if tokio::fs::try_exists(&roles).await.unwrap_or(false) => Some(Roles {
+                rest: Rest::Disk(roles),
+                expected: None,
+            }),
             _ => None,
         };
         Ok(Self {
-            path: path.with_file_name(&manifest.file),
+            rest: Rest::Disk(path.with_file_name(&manifest.file)),
             manifest: Some(Box::new(manifest)),
             roles,
         })
@@ -125,7 +178,7 @@ impl Material {
 
     fn bare(path: PathBuf) -> Self {
         Self {
-            path,
+            rest: Rest::Disk(path),
             manifest: None,
             roles: None,
         }
@@ -139,24 +192,58 @@ impl Material {
         }
     }
 
-    /// How large the stored file is.
-    pub(super) async fn size(&self) -> ByteCount {
-        let facts = tokio::fs::metadata(&self.path).await;
-        ByteCount(facts.map_or(0, |facts| facts.len()))
+    /// Where it rests, for sentences.
+    pub(super) fn shown(&self) -> String {
+        self.rest.shown()
     }
 
-    /// Begins to read.
+    /// Whether it comes over a network, and may come otherwise the next time.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.rest, Rest::Bucket { .. })
+    }
+
+    /// How large the stored file is.
+    pub(super) async fn size(&self) -> ByteCount {
+        match (&self.manifest, &self.rest) {
+            (Some(manifest), Rest::Bucket { .. }) => manifest.stored_size,
+            (_, Rest::Disk(path)) => {
+                let facts = tokio::fs::metadata(path).await;
+                ByteCount(facts.map_or(0, |facts| facts.len()))
+            }
+            (None, Rest::Bucket { .. }) => ByteCount(0),
+        }
+    }
+
+    /// Begins to read. Whatever has to be undone to the stored bytes is undone around this reader and nowhere else.
     pub(super) async fn open<'a>(
         &self,
         context: &'a JobContext,
     ) -> Result<Stored<'a>, RestoreError> {
         let expected = self.manifest.as_ref().map(|it| it.stored_sha256.clone());
         Ok(Stored {
-            read: ReadBack::open(&self.path).await?,
+            read: self.rest.open().await?,
             expected,
-            file: self.path.display().to_string(),
+            file: self.shown(),
             progress: &context.progress,
         })
+    }
+
+    /// The text of the roles that it stands on, in whatever encoding.
+    pub(super) async fn read_roles(&self) -> Result<Option<Vec<u8>>, RestoreError> {
+        let Some(roles) = &self.roles else {
+            return Ok(None);
+        };
+        let mut read = roles.rest.open().await?;
+        let mut text = Vec::new();
+        while let Some(chunk) = read.next().await {
+            text.extend_from_slice(&chunk);
+        }
+        let found = read.finish().await?;
+        if roles.expected.as_ref().is_some_and(|it| *it != found) {
+            let file = roles.rest.shown();
+            return Err(RestoreError::AlteredRoles { file });
+        }
+        Ok(Some(text))
     }
 }
 
@@ -166,9 +253,40 @@ fn only_roles(path: &Path) -> RestoreError {
     }
 }
 
+impl Roles {
+    /// The roles of a backup, from disk or from the bucket: they are the same bytes in both.
+    async fn find(context: &JobContext, manifest: &Manifest) -> Result<Option<Self>, RestoreError> {
+        let Some(id) = &manifest.globals else {
+            return Ok(None);
+        };
+        let series = Series {
+            content: Content::Globals,
+            ..manifest.series.clone()
+        };
+        if let Some(backup) = context.store.find(&series, id)? {
+            let path = context.store.path_of(&backup.manifest);
+            let is_there = tokio::fs::try_exists(&path).await.unwrap_or(true);
+            if is_there || context.s3.is_none() {
+                return Ok(Some(Self {
+                    rest: Rest::Disk(path),
+                    expected: Some(backup.manifest.stored_sha256),
+                }));
+            }
+        }
+        let Some(store) = &context.s3 else {
+            return Ok(None);
+        };
+        let found = store.find(&series, id).await?;
+        Ok(found.map(|manifest| Self {
+            rest: Rest::in_bucket(store, &manifest),
+            expected: Some(manifest.stored_sha256),
+        }))
+    }
+}
+
 /// Stored bytes on their way. The one place that knows where they rest.
 pub(super) struct Stored<'a> {
-    read: ReadBack,
+    read: Reading,
     expected: Option<Sha256Hex>,
     file: String,
     progress: &'a Progress,

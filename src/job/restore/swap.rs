@@ -44,7 +44,7 @@ impl Site<'_> {
     ) -> Result<Done, RestoreError> {
         let Some(manifest) = &material.manifest else {
             return Err(RestoreError::NoDump {
-                file: material.path.display().to_string(),
+                file: material.shown(),
                 why: "it has no manifest; restore it with --into NAME".to_owned(),
             });
         };

@@ -12,6 +12,7 @@ use crate::domain::unit::format_age;
 use crate::job::server::ServerError;
 use crate::postgres::PostgresError;
 use crate::store::StoreError;
+use crate::store::s3::S3Error;
 
 /// Why no proof could be made; says nothing about the backup.
 #[derive(Debug, Error)]
@@ -71,6 +72,14 @@ pub enum VerifyError {
     /// The folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no bucket.
+    #[error(
+        "no bucket is set, and backups on s3 are in one; set STACKWARDEN_S3_BUCKET and its key"
+    )]
+    NoBucket,
+    /// The bucket.
+    #[error("the copy in the bucket could not be read")]
+    Bucket(#[from] S3Error),
     /// The live server.
     #[error(transparent)]
     Server(#[from] ServerError),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::foreign::{self, Judgement};
 use super::{VerifyError, VerifyPlan, bounds};
-use crate::domain::backup::{Level, Manifest, Proof};
+use crate::domain::backup::{Destination, Level, Manifest, Proof};
 use crate::domain::foreign::DIRECTORY_MARK;
 use crate::domain::id::{DatabaseRef, ServiceName};
 use crate::domain::roster::ServerTarget;
@@ -56,6 +56,7 @@ pub async fn run_file(
             database: DatabaseRef::new(service, database.clone()),
             id: manifest.id,
             level: plan.level,
+            from: Some(Destination::Disk),
         };
         let proof = super::run(context, run, &own).await?;
         return Ok(FileVerdict::Own(Box::new((own, proof))));

@@ -4,7 +4,7 @@ mod container;
 mod ending;
 mod place;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -51,6 +51,13 @@ pub(super) struct Material {
     pub(super) database: ByteCount,
 }
 
+/// A backup of ours, and the file with its bytes.
+#[derive(Debug)]
+pub(super) struct Stored<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) path: &'a Path,
+}
+
 /// A running scratch server.
 #[derive(Debug)]
 pub(super) struct Scratch {
@@ -69,15 +76,15 @@ impl Scratch {
         context: &JobContext,
         run: &Run,
         server: &ServerTarget,
-        manifest: &Manifest,
+        stored: &Stored<'_>,
         place: Place,
     ) -> Result<Self, StartError> {
-        let path = context.store.path_of(manifest);
+        let Stored { manifest, path } = stored;
         let not_mountable = || VerifyError::NotMountable {
             file: manifest.file.clone(),
         };
         let material = Material {
-            host_file: context.host_path(&path).ok_or_else(not_mountable)?,
+            host_file: context.host_path(path).ok_or_else(not_mountable)?,
             image: Some(ImageId::new(manifest.origin.image_id.clone())),
             database: database_size(manifest),
         };

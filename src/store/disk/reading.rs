@@ -52,6 +52,7 @@ pub(super) fn complete(
 ) -> Result<Backup, StoreError> {
     Ok(Backup {
         proofs: read_proofs(folder, &manifest.id, detail, problems)?,
+        elsewhere: Vec::new(),
         acceptance: find_acceptance(folder, &manifest.id, problems)?,
         manifest,
     })

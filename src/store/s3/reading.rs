@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{S3Error, S3Store};
 use crate::domain::unit::{ByteCount, Timestamp};
+pub use download::Download;
 pub(super) use listing::Known;
 
 /// One object of a listing.

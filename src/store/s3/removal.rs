@@ -15,10 +15,6 @@ impl S3Store {
     ///
     /// # Errors
     /// The first object that could not be removed; without its manifest the rest is a leftover.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "retention does not reach the bucket yet")
-    )]
     pub async fn remove(&self, manifest: &Manifest) -> Result<(), S3Error> {
         let name = layout::manifest_name(&manifest.id);
         self.delete(&self.key(&manifest.series, &name)).await?;
@@ -37,13 +33,22 @@ impl S3Store {
     /// The first that could not be removed; the next start tries again.
     pub async fn sweep(&self, now: Timestamp) -> Result<Vec<String>, S3Error> {
         let mut removed = Vec::new();
-        for entry in self.leftovers().await? {
-            if entry.written_at.is_some_and(|at| at + LEFTOVER_AGE < now) {
-                self.delete(&entry.key).await?;
-                removed.push(entry.key);
-            }
+        for key in self.orphans(now).await? {
+            self.delete(&key).await?;
+            removed.push(key);
         }
         Ok(removed)
+    }
+
+    /// Keys of bytes and proofs that have had no manifest for long enough to be nobody's upload.
+    ///
+    /// # Errors
+    /// When the bucket cannot be listed.
+    pub async fn orphans(&self, now: Timestamp) -> Result<Vec<String>, S3Error> {
+        let left = Box::pin(self.leftovers()).await?.into_iter();
+        let is_old = |at: Timestamp| at + LEFTOVER_AGE < now;
+        let old = left.filter(|entry| entry.written_at.is_some_and(is_old));
+        Ok(old.map(|entry| entry.key).collect())
     }
 
     /// One object in one request: removing many at once needs a checksum that some stores do not know.

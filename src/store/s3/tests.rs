@@ -362,3 +362,47 @@ async fn what_the_user_has_to_correct_is_named() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_is_named_and_what_lies_beside_a_copy_is_told_apart() {
+    let stage = Stage::set();
+    let (path, manifest) = stage.stored(3);
+    back_up(&stage.store, &path, &manifest).await.unwrap();
+    let proof = |destination: &str, level| Proof {
+        id: manifest.id.clone(),
+        destination: destination.to_owned(),
+        ..crate::domain::backup::example_proof(Some(level))
+    };
+    let put = |destination, level| {
+        let (store, proof) = (&stage.store, proof(destination, level));
+        async move { store.add_proof(&series(), &proof).await.unwrap() }
+    };
+    put("disk", Level::Content).await;
+    put("s3", Level::Archive).await;
+    let copy = listed(&stage.store).await.remove(0);
+    // Its level is its own, and what is known elsewhere is beside it.
+    assert_eq!(copy.level(), Some(Level::Archive));
+    assert!(copy.is_restorable() && !copy.is_verified());
+    assert_eq!(copy.elsewhere.len(), 1);
+
+    let folder = stage.server.bucket.join(stage.store.key_of(&manifest));
+    let folder = folder.parent().unwrap();
+    let newer = folder.join("20200101T000000Z-aaaa.json");
+    std::fs::write(newer, r#"{"format": 2}"#).unwrap();
+    let bytes = codec::encode_manifest(&manifest);
+    std::fs::write(folder.join("20200101T000000Z-bbbb.json"), bytes).unwrap();
+    let listing = stage.store.list().await.unwrap();
+    let ids = listing.series.values().flatten().map(|it| &it.manifest.id);
+    assert_eq!(ids.collect::<Vec<_>>(), [&manifest.id]);
+    let told = listing.problems.join("; ");
+    assert!(
+        told.contains("20200101T000000Z-aaaa.json") && told.contains("it has format 2"),
+        "{told}"
+    );
+    assert!(
+        told.contains("20200101T000000Z-bbbb.json names another backup"),
+        "{told}"
+    );
+    // Nobody knows which roles the others need.
+    assert_eq!(listing.unreadable.len(), 1);
+}

@@ -3,13 +3,17 @@
 use chrono::TimeDelta;
 
 use crate::board::{Picture, Reach, SeriesPicture};
-use crate::domain::backup::copy::find_due;
+use crate::domain::backup::copy::{Task, find_due, find_replaceable};
+use crate::domain::id::BackupId;
 use crate::domain::job::{JobKind, JobRequest, JobState};
 use crate::domain::unit::Timestamp;
 
 /// Pauses between tries of a copy that failed: 1, 2, 4 and so on, at last every 32 minutes.
 const PAUSE: TimeDelta = TimeDelta::minutes(1);
 const MOST_DOUBLINGS: u32 = 5;
+/// After a copy that read back as other bytes as soon as it was written: the store itself is at fault, and whole dumps
+/// are not sent to it over and over.
+const REPLACE_PAUSE: TimeDelta = TimeDelta::hours(6);
 
 /// The next copy to make, of one series after the other.
 pub(super) fn due_copy(picture: &Picture, now: Timestamp) -> Option<JobRequest> {
@@ -19,10 +23,11 @@ pub(super) fn due_copy(picture: &Picture, now: Timestamp) -> Option<JobRequest> 
         return None;
     }
     picture.series.iter().find_map(|(series, state)| {
-        let id = due_of(state, now)?;
+        let (id, task) = due_of(state, now)?;
         Some(JobRequest::Copy {
             series: series.clone(),
             id: id.clone(),
+            task,
         })
     })
 }
@@ -32,13 +37,20 @@ fn is_backing_up(picture: &Picture) -> bool {
     jobs.any(|job| job.kind == JobKind::Backup && !matches!(job.state, JobState::Ended { .. }))
 }
 
-fn due_of(state: &SeriesPicture, now: Timestamp) -> Option<&crate::domain::id::BackupId> {
+fn due_of(state: &SeriesPicture, now: Timestamp) -> Option<(&BackupId, Task)> {
     if let Some((at, failures)) = state.copy_attempt
         && now < at + PAUSE * (1 << failures.saturating_sub(1).min(MOST_DOUBLINGS))
     {
         return None;
     }
-    find_due(&state.backups, &state.copies)
+    find_due(&state.backups, &state.copies).or_else(|| {
+        let rests = |at| now < at + REPLACE_PAUSE;
+        if state.copy_refuted.is_some_and(rests) {
+            return None;
+        }
+        let id = find_replaceable(&state.backups, &state.copies)?;
+        Some((id, Task::Replace))
+    })
 }
 
 #[cfg(test)]
@@ -57,10 +69,8 @@ mod tests {
     fn picture(reach: Reach) -> Picture {
         let mut picture = Picture::new(ProjectName::new("p"), at(0));
         picture.bucket = Some(BucketPicture {
-            place: "b".into(),
             reach,
-            limits: Vec::new(),
-            problems: Vec::new(),
+            ..BucketPicture::new("b")
         });
         let backup = example_backup(Vec::new());
         let series = backup.manifest.series.clone();
@@ -103,5 +113,20 @@ mod tests {
             assert_eq!(due_copy(&picture, at(minutes * 60 - 1)), None);
             assert!(due_copy(&picture, at(minutes * 60)).is_some(), "{failures}");
         }
+    }
+
+    #[test]
+    fn a_refuted_copy_is_replaced_and_not_over_and_over() {
+        let mut picture = picture(Reach::Reached);
+        let refuted = example_backup(vec![example_proof(None)]);
+        state(&mut picture).copies = vec![Arc::new(refuted)];
+        let task = |picture: &Picture, at| match due_copy(picture, at) {
+            Some(JobRequest::Copy { task, .. }) => Some(task),
+            _ => None,
+        };
+        assert_eq!(task(&picture, at(1)), Some(Task::Replace));
+        state(&mut picture).copy_refuted = Some(at(1));
+        assert_eq!(task(&picture, at(6 * 3600)), None);
+        assert_eq!(task(&picture, at(6 * 3600 + 1)), Some(Task::Replace));
     }
 }

@@ -51,6 +51,7 @@ pub(crate) fn backup(proofs: Vec<Proof>) -> Backup {
     Backup {
         manifest: manifest(),
         proofs,
+        elsewhere: Vec::new(),
         acceptance: None,
     }
 }

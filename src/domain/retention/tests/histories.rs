@@ -146,6 +146,7 @@ impl Folder {
                 (&of_roles, self.globals.iter().collect()),
             ]),
             legibility: Legibility::Whole,
+            upstream: None,
         };
         let condemned: Vec<(Series, BackupId)> = plan(&rules(policy), &stock, now)
             .into_iter()

@@ -46,7 +46,7 @@ pub(super) fn any_keep() -> impl Strategy<Value = KeepPolicy> {
     )
 }
 
-fn any_rules() -> impl Strategy<Value = Rules> {
+pub(super) fn any_rules() -> impl Strategy<Value = Rules> {
     let crons = vec!["0 2 * * *", "0 * * * *", "0 2 * * 1-5", "0 3 1 * *"];
     (
         any_keep(),
@@ -81,7 +81,7 @@ fn ids_left(rules: &Rules, stock: &Stock<'_>, at: Timestamp) -> BTreeSet<(Series
         .collect()
 }
 
-fn stock<'a>(
+pub(super) fn stock<'a>(
     shelves: &'a [(Series, Vec<Backup>)],
     left: Option<&BTreeSet<(Series, BackupId)>>,
 ) -> Stock<'a> {
@@ -94,11 +94,12 @@ fn stock<'a>(
     Stock {
         series: shelves.iter().map(shelf).collect(),
         legibility: Legibility::Whole,
+        upstream: None,
     }
 }
 
 /// Two databases and roles that some of their backups name.
-fn any_shelves() -> impl Strategy<Value = Vec<(Series, Vec<Backup>)>> {
+pub(super) fn any_shelves() -> impl Strategy<Value = Vec<(Series, Vec<Backup>)>> {
     let backups =
         || proptest::collection::vec((any_backup(), proptest::option::of(0_usize..12)), 0..25);
     (

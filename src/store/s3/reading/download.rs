@@ -43,7 +43,7 @@ impl S3Store {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub async fn open(&self, key: &str) -> Result<Download, S3Error> {
-        let Opened { tag, left, body } = self.get_from(key, 0, None).await?;
+        let Opened { tag, left, body } = Box::pin(self.get_from(key, 0, None)).await?;
         Ok(Download {
             store: self.clone(),
             key: key.to_owned(),
@@ -111,7 +111,7 @@ impl Download {
         tokio::time::sleep(patience.pause * self.tries).await;
         self.tries += 1;
         let tag = self.tag.clone();
-        match self.store.get_from(&self.key, self.got, tag).await {
+        match Box::pin(self.store.get_from(&self.key, self.got, tag)).await {
             Ok(opened) => self.body = opened.body,
             Err(error) => self.failure = Some(error),
         }

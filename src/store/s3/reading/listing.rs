@@ -7,7 +7,7 @@ use futures_util::stream;
 
 use super::Entry;
 use crate::domain::backup::suspicion::Acceptance;
-use crate::domain::backup::{Backup, Level, Manifest, Proof, Series};
+use crate::domain::backup::{Backup, Destination, Level, Manifest, Proof, Series};
 use crate::domain::failure::chain;
 use crate::domain::id::{BackupId, ServiceName};
 use crate::store::codec::{self, CodecError, Detail};
@@ -33,7 +33,12 @@ enum Said {
 }
 
 /// What lies beside a manifest.
-type Beside = (Vec<Proof>, Option<Acceptance>);
+#[derive(Default)]
+struct Beside {
+    proofs: Vec<Proof>,
+    elsewhere: Vec<Proof>,
+    acceptance: Option<Acceptance>,
+}
 
 /// An object of ours, by its key.
 struct Named {
@@ -42,15 +47,31 @@ struct Named {
     entry: Entry,
 }
 
+/// As it stands in the bucket: its level is that of the stream until somebody has read it back from here.
+fn copy_of(manifest: &Manifest) -> Backup {
+    Backup {
+        manifest: Manifest {
+            level: manifest.level.min(Level::Stream),
+            ..manifest.clone()
+        },
+        proofs: Vec::new(),
+        elsewhere: Vec::new(),
+        acceptance: None,
+    }
+}
+
 fn misnamed(named: &Named) -> String {
     format!("{} names another backup than its key", named.entry.key)
 }
 
-/// The services of manifests that could not be read; one that went away meanwhile counts too, for nothing is removed
-/// behind a doubt.
+/// The services of manifests that could not be read, or name another backup; one that went away meanwhile counts too,
+/// for nothing is removed behind a doubt.
 fn find_unread(told: &[Named], known: &BTreeMap<String, Known>) -> BTreeSet<ServiceName> {
     let is_unread = |it: &&Named| {
-        matches!(it.role, FileRole::Manifest(_)) && !known.contains_key(&it.entry.key)
+        matches!(it.role, FileRole::Manifest(_))
+            && known
+                .get(&it.entry.key)
+                .is_none_or(|known| !it.is_named_by(&known.said))
     };
     let unread = told.iter().filter(is_unread);
     unread.map(|it| it.series.service.clone()).collect()
@@ -64,7 +85,7 @@ impl S3Store {
     /// When the bucket cannot be listed or read. An object that is no manifest is a problem in the listing.
     pub async fn list(&self) -> Result<Listing, S3Error> {
         let root = self.root();
-        let entries = self.entries(&root).await?;
+        let entries = Box::pin(self.entries(&root)).await?;
         let named = entries
             .into_iter()
             .filter_map(|entry| self.name(&root, entry));
@@ -78,41 +99,34 @@ impl S3Store {
             let (Some(id), Some(known)) = (named.id(), known.get(&named.entry.key)) else {
                 continue;
             };
-            let names_it = match &known.said {
+            if !named.is_named_by(&known.said) {
+                problems.push(misnamed(named));
+                continue;
+            }
+            let there = beside.entry((&named.series, id)).or_default();
+            match &known.said {
                 Said::Manifest(manifest) => {
                     let found = series.entry(named.series.clone()).or_default();
-                    found.push(Backup {
-                        manifest: Manifest {
-                            level: manifest.level.min(Level::Stream),
-                            ..(**manifest).clone()
-                        },
-                        proofs: Vec::new(),
-                        acceptance: None,
-                    });
-                    manifest.id == *id && manifest.series == named.series
+                    found.push(copy_of(manifest));
+                    if manifest.series != named.series {
+                        problems.push(misnamed(named));
+                    }
                 }
-                Said::Proof(proof) => {
-                    let there = beside.entry((&named.series, id)).or_default();
-                    there.0.push((**proof).clone());
-                    proof.id == *id
+                Said::Proof(proof) if proof.destination == Destination::S3.as_str() => {
+                    there.proofs.push((**proof).clone());
                 }
-                Said::Acceptance(acceptance) => {
-                    let there = beside.entry((&named.series, id)).or_default();
-                    there.1 = Some(acceptance.clone());
-                    acceptance.id == *id
-                }
-            };
-            if !names_it {
-                problems.push(misnamed(named));
+                Said::Proof(proof) => there.elsewhere.push((**proof).clone()),
+                Said::Acceptance(acceptance) => there.acceptance = Some(acceptance.clone()),
             }
         }
         for (series, backups) in &mut series {
             backups.sort_by(|a, b| a.manifest.id.cmp(&b.manifest.id));
             for backup in backups {
-                if let Some((proofs, acceptance)) = beside.remove(&(series, &backup.manifest.id)) {
-                    backup.proofs = proofs;
+                if let Some(there) = beside.remove(&(series, &backup.manifest.id)) {
+                    backup.proofs = there.proofs;
                     backup.proofs.sort_by_key(|proof| proof.at);
-                    backup.acceptance = acceptance;
+                    backup.elsewhere = there.elsewhere;
+                    backup.acceptance = there.acceptance;
                 }
             }
         }
@@ -185,7 +199,7 @@ impl S3Store {
     /// When its manifest cannot be read; `Ok(None)` when there is none.
     pub async fn find(&self, series: &Series, id: &BackupId) -> Result<Option<Manifest>, S3Error> {
         let key = self.key(series, &layout::manifest_name(id));
-        let Some(bytes) = self.find_small(&key).await? else {
+        let Some(bytes) = Box::pin(self.find_small(&key)).await? else {
             return Ok(None);
         };
         let decoded = codec::decode_manifest(&bytes, Detail::Full);
@@ -199,7 +213,7 @@ impl S3Store {
     /// Keys of bytes and proofs of this project whose manifest is not there, with the instant they were written.
     pub(in crate::store::s3) async fn leftovers(&self) -> Result<Vec<Entry>, S3Error> {
         let root = self.root();
-        let entries = self.entries(&root).await?;
+        let entries = Box::pin(self.entries(&root)).await?;
         let named: Vec<Named> = entries
             .into_iter()
             .filter_map(|entry| self.name(&root, entry))
@@ -225,6 +239,16 @@ impl Named {
             | FileRole::Partial(id) => Some(id),
             FileRole::Foreign => None,
         }
+    }
+
+    /// Whether what it says is about the backup of its key.
+    fn is_named_by(&self, said: &Said) -> bool {
+        let id = match said {
+            Said::Manifest(manifest) => &manifest.id,
+            Said::Proof(proof) => &proof.id,
+            Said::Acceptance(acceptance) => &acceptance.id,
+        };
+        self.id() == Some(id)
     }
 
     /// Whether it says something that a listing needs.
