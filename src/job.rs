@@ -8,6 +8,7 @@ pub mod backup;
 pub mod copy;
 pub mod fsck;
 pub mod migrate;
+pub mod opened;
 pub mod probe;
 pub mod progress;
 pub mod prune;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Keys;
 use crate::clock::Clock;
 use crate::docker::{Docker, OwnContainer};
 use crate::domain::id::{JobId, ProjectName};
@@ -69,6 +71,8 @@ pub struct JobContext {
     pub store: DiskStore,
     /// The bucket, where there is one.
     pub s3: Option<S3Store>,
+    /// For whom backups are sealed, and what opens them.
+    pub keys: Keys,
     /// Now.
     pub clock: Arc<dyn Clock>,
     /// The Compose project.

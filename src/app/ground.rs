@@ -136,6 +136,7 @@ impl Ground {
             docker,
             store,
             s3,
+            keys: settings.keys.clone(),
             clock,
             project,
             own,

@@ -15,6 +15,7 @@ mod scratch;
 
 use tokio::time::Instant;
 
+use super::opened::{find_closed, read_all};
 use super::{JobContext, Run};
 use crate::domain::backup::{Backup, Content, Counted, Level, Packing, Proof, Series};
 use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ProjectName};
@@ -22,7 +23,6 @@ use crate::domain::job::JobKind;
 use crate::domain::progress::Step;
 use crate::domain::raw_text;
 use crate::domain::roster::ServerTarget;
-use crate::store::StoreError;
 use crate::store::disk::DESTINATION;
 use crate::store::read_back::ReadBack;
 use findings::Findings;
@@ -121,6 +121,11 @@ async fn find_out(
             reason: (level < plan.level).then(|| why.to_owned()),
             ..Findings::default()
         });
+    }
+    if let Some(closed) = find_closed(context, &path).await? {
+        // What was decoded when it was taken stays true of bytes that are the same.
+        let level = Level::Archive.min(manifest.level);
+        return Ok(Findings::stepped_down(level, closed.to_string()));
     }
     let place = Place::guess(manifest, context.limits.proof_memory);
     match restore_in(context, run, plan, backup, place).await {
@@ -263,9 +268,7 @@ async fn read_globals(
         return Ok(None);
     };
     let path = context.store.path_of(&globals.manifest);
-    let bytes = tokio::fs::read(&path)
-        .await
-        .map_err(|source| StoreError::from_io("read", &path, source))?;
+    let bytes = read_all(context, &path).await?;
     Ok(Some(raw_text::read(bytes)))
 }
 

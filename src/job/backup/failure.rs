@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::deadline::Step;
+use crate::archive::SealError;
 use crate::docker::DockerError;
 use crate::domain::id::ServiceName;
 use crate::domain::room::Shortage;
@@ -23,6 +24,9 @@ pub enum BackupError {
     /// The backup folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Sealing.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A program ended with an error.
     #[error("{program} failed with code {code}")]
     Program {

@@ -11,7 +11,7 @@ use super::{
     BackupError, RunGlobals, Stages, TakeRequest, Taken, archive_check, compose, courtesy,
 };
 use crate::domain::backup::suspicion::{Suspicion, judge};
-use crate::domain::backup::{Backup, Content, Level, Manifest, Series, Sha256Hex};
+use crate::domain::backup::{Backup, Content, Level, Manifest, Series};
 use crate::domain::failure::chain;
 use crate::domain::id::BackupId;
 use crate::domain::job::JobKind;
@@ -91,8 +91,8 @@ impl Task<'_> {
         let mut own = None;
         let (begun, mut dumped) = self.dump_in_turn(locking, &mut own).await?;
         let dumped_at = Instant::now();
-        let schema = match self.check(&dumped).await {
-            Ok(schema) => schema,
+        let archive = match self.check(&dumped).await {
+            Ok(archive) => archive,
             Err(error) => {
                 // The check's error is the one to tell; a file that cannot be removed is swept at the next start.
                 drop(dumped.stored.discard());
@@ -109,7 +109,7 @@ impl Task<'_> {
             return Err(BackupError::Cancelled);
         }
         let checked = compose::Checked {
-            schema,
+            archive,
             globals: roles,
             took: begun.elapsed(),
         };
@@ -340,8 +340,8 @@ impl<'a> Task<'a> {
         self.deadline.bound(Step::Pause, rest).await
     }
 
-    /// Reads back what was stored, unless nobody asks for it; gives the hash of the archive's schema.
-    async fn check(&self, dumped: &Dumped) -> Result<Option<Sha256Hex>, BackupError> {
+    /// Reads back what was stored, unless nobody asks for it.
+    async fn check(&self, dumped: &Dumped) -> Result<Option<archive_check::Checked>, BackupError> {
         if self.request.level == Level::Stream {
             return Ok(None);
         }

@@ -10,9 +10,9 @@ use crate::domain::backup::{Counted, Manifest};
 use crate::domain::comparison::Rows;
 use crate::domain::raw_text;
 use crate::domain::restore::roles::{find_created, find_missing, find_named};
+use crate::job::opened::read_all;
 use crate::postgres::large_object::LARGE_OBJECTS;
 use crate::postgres::restore as sql;
-use crate::store::StoreError;
 
 /// Making roles: nothing but catalogue.
 const STATEMENT: Duration = Duration::from_mins(1);
@@ -28,8 +28,7 @@ impl Site<'_> {
         let Some(path) = &material.roles else {
             return Ok(BTreeSet::new());
         };
-        let globals = tokio::fs::read(path).await;
-        let globals = globals.map_err(|source| StoreError::from_io("read", path, source))?;
+        let globals = read_all(self.context, path).await?;
         let globals = raw_text::read(globals);
         let mut needed = find_named(schema);
         if holds_large_objects(manifest) {

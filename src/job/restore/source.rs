@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::RestoreError;
-use crate::domain::backup::{Content, Manifest, Packing, Series, Sha256Hex};
+use crate::domain::backup::{Content, Manifest, Packing, Sealing, Series, Sha256Hex};
 use crate::domain::job::JobKind;
 use crate::domain::restore::Source;
 use crate::domain::unit::ByteCount;
 use crate::job::JobContext;
+use crate::job::opened::{Opened, OpenedError, find_closed};
 use crate::job::progress::Progress;
 use crate::job::server::Flow;
 use crate::job::verify::file::{find_file, find_own};
@@ -17,7 +18,6 @@ use crate::postgres::restore::Unpacking;
 use crate::store::StoreError;
 use crate::store::codec::{Detail, decode_manifest};
 use crate::store::layout::{self, FileRole};
-use crate::store::read_back::ReadBack;
 
 /// The folder of the roles beside those of the databases.
 const GLOBALS: &str = "globals";
@@ -34,8 +34,19 @@ pub(super) struct Material {
 }
 
 impl Material {
-    /// Finds what an order names.
+    /// Finds what an order names. What stays closed is told before anything begins.
     pub(super) async fn find(context: &JobContext, source: &Source) -> Result<Self, RestoreError> {
+        let found = Self::look(context, source).await?;
+        for path in std::iter::once(&found.path).chain(&found.roles) {
+            if let Some(why) = find_closed(context, path).await? {
+                let file = path.display().to_string();
+                return Err(OpenedError::Closed { file, why }.into());
+            }
+        }
+        Ok(found)
+    }
+
+    async fn look(context: &JobContext, source: &Source) -> Result<Self, RestoreError> {
         match source {
             Source::Backup { database, id } => {
                 let series = Series {
@@ -108,14 +119,18 @@ impl Material {
             return Err(only_roles(&path));
         }
         let folder = beside.parent().and_then(Path::parent);
-        let roles = folder.zip(manifest.globals.as_ref()).map(|(folder, id)| {
-            let file = layout::stored_name(id, Packing::PlainSql);
-            folder.join(GLOBALS).join(file)
-        });
-        let roles = match roles {
-            Some(roles) if tokio::fs::try_exists(&roles).await.unwrap_or(false) => Some(roles),
-            _ => None,
-        };
+        let mut roles = None;
+        for sealing in [Sealing::Age, Sealing::Plain] {
+            let named = folder.zip(manifest.globals.as_ref()).map(|(folder, id)| {
+                let file = layout::stored_name(id, Packing::PlainSql, sealing);
+                folder.join(GLOBALS).join(file)
+            });
+            if let Some(named) = named
+                && tokio::fs::try_exists(&named).await.unwrap_or(false)
+            {
+                roles = Some(named);
+            }
+        }
         Ok(Self {
             path: path.with_file_name(&manifest.file),
             manifest: Some(Box::new(manifest)),
@@ -152,7 +167,7 @@ impl Material {
     ) -> Result<Stored<'a>, RestoreError> {
         let expected = self.manifest.as_ref().map(|it| it.stored_sha256.clone());
         Ok(Stored {
-            read: ReadBack::open(&self.path).await?,
+            opened: Opened::open(context, &self.path).await?,
             expected,
             file: self.path.display().to_string(),
             progress: &context.progress,
@@ -168,7 +183,7 @@ fn only_roles(path: &Path) -> RestoreError {
 
 /// Stored bytes on their way. The one place that knows where they rest.
 pub(super) struct Stored<'a> {
-    read: ReadBack,
+    opened: Opened,
     expected: Option<Sha256Hex>,
     file: String,
     progress: &'a Progress,
@@ -176,7 +191,7 @@ pub(super) struct Stored<'a> {
 
 impl Flow for Stored<'_> {
     async fn next(&mut self) -> Option<Bytes> {
-        let chunk = self.read.next().await?;
+        let chunk = self.opened.next().await?;
         self.progress.carry(JobKind::Restore, chunk.len());
         Some(chunk)
     }
@@ -185,10 +200,12 @@ impl Flow for Stored<'_> {
 impl Stored<'_> {
     /// Reads what is left; says whether all of it is what was written.
     pub(super) async fn finish(self) -> Result<Sha256Hex, RestoreError> {
-        let found = self.read.finish().await?;
-        match self.expected {
-            Some(expected) if expected != found => Err(RestoreError::Altered { file: self.file }),
-            _ => Ok(found),
+        let Self { expected, file, .. } = self;
+        let found = self.opened.finish().await?;
+        match (expected, found.broken) {
+            (Some(expected), _) if expected != found.sha256 => Err(RestoreError::Altered { file }),
+            (_, Some(source)) => Err(OpenedError::Broken { file, source }.into()),
+            (_, None) => Ok(found.sha256),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::scratch::Place;
 use crate::docker::DockerError;
 use crate::domain::id::{BackupId, DatabaseRef};
 use crate::domain::unit::format_age;
+use crate::job::opened::OpenedError;
 use crate::job::server::ServerError;
 use crate::postgres::PostgresError;
 use crate::store::StoreError;
@@ -71,6 +72,9 @@ pub enum VerifyError {
     /// The folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A sealed file.
+    #[error(transparent)]
+    Opened(OpenedError),
     /// The live server.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -114,4 +118,13 @@ pub enum VerifyError {
     /// We were told to stop.
     #[error("told to stop")]
     Cancelled,
+}
+
+impl From<OpenedError> for VerifyError {
+    fn from(error: OpenedError) -> Self {
+        match error {
+            OpenedError::Store(error) => Self::Store(error),
+            closed => Self::Opened(closed),
+        }
+    }
 }
