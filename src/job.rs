@@ -33,6 +33,7 @@ use crate::domain::unit::{ByteCount, Timestamp, hexadecimal};
 use crate::store::disk::{DiskStore, find_free};
 use crate::store::s3::S3Store;
 use progress::Progress;
+use verify::Turns;
 
 /// The label that marks every container of ours: its value is the project.
 pub const OWNED_LABEL: &str = "stackwarden.owned-by-project";
@@ -81,6 +82,8 @@ pub struct JobContext {
     pub own: Option<OwnContainer>,
     /// Bounds.
     pub limits: Limits,
+    /// Whose turn it is to make a scratch server.
+    pub turns: Turns,
     /// What is being done.
     pub progress: Progress,
 }

@@ -15,6 +15,7 @@ use crate::domain::id::ProjectName;
 use crate::domain::label::StackDefaults;
 use crate::domain::schedule::ScheduleError;
 use crate::job::progress::Progress;
+use crate::job::verify::Turns;
 use crate::job::{JobContext, Limits};
 use crate::journal::Journal;
 use crate::observe::logging::name_project;
@@ -141,6 +142,7 @@ impl Ground {
             project,
             own,
             limits,
+            turns: Turns::default(),
             progress: Progress::default(),
         };
         Ok(Self {

@@ -12,6 +12,8 @@ pub(super) mod findings;
 pub(super) mod foreign;
 mod restore;
 mod scratch;
+mod stage;
+mod turn;
 
 use tokio::time::Instant;
 
@@ -31,6 +33,8 @@ use scratch::{Place, Scratch};
 pub use failure::VerifyError;
 pub use file::{FilePlan, FileVerdict, run_file};
 pub use foreign::Judgement;
+pub use stage::Stage;
+pub use turn::Turns;
 
 /// What to prove.
 #[derive(Debug, Clone)]
@@ -64,16 +68,28 @@ impl VerifyPlan {
 /// # Cancellation
 /// Told to stop by `run`, it removes the scratch server first; dropped, see the module.
 pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<Proof, VerifyError> {
+    let _turn = or_cancelled(run, context.turns.take()).await?;
+    let backup = find_backup(context, plan)?;
+    let begun = Instant::now();
+    let findings = Box::pin(find_out(context, run, plan, &backup));
+    let findings = bounds::in_time(context, findings).await?;
+    let proof = proof_of(context, plan, begun, findings);
+    let series = plan.series(&context.project);
+    context.store.add_proof(&series, &proof)?;
+    Ok(proof)
+}
+
+fn find_backup(context: &JobContext, plan: &VerifyPlan) -> Result<Backup, VerifyError> {
     let series = plan.series(&context.project);
     let missing = || VerifyError::Missing {
         id: plan.id.clone(),
         database: plan.database.clone(),
     };
-    let backup = context.store.find(&series, &plan.id)?.ok_or_else(missing)?;
-    let begun = Instant::now();
-    let findings = Box::pin(find_out(context, run, plan, &backup));
-    let findings = bounds::in_time(context, findings).await?;
-    let proof = Proof {
+    context.store.find(&series, &plan.id)?.ok_or_else(missing)
+}
+
+fn proof_of(context: &JobContext, plan: &VerifyPlan, begun: Instant, findings: Findings) -> Proof {
+    Proof {
         id: plan.id.clone(),
         destination: DESTINATION.to_owned(),
         at: context.clock.now(),
@@ -85,9 +101,7 @@ pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<P
         awaits_room: findings.awaits_room,
         compared: findings.compared,
         differences: findings.differences,
-    };
-    context.store.add_proof(&series, &proof)?;
-    Ok(proof)
+    }
 }
 
 async fn find_out(
@@ -169,7 +183,10 @@ async fn restore_in(
     };
     // Told to stop, we still take the scratch away: after a `down` nobody comes who would. On the heap: the comparisons
     // that run at once are big.
-    let proof = Box::pin(prove(context, plan, backup, &scratch));
+    let proof = Box::pin(async {
+        let globals = read_globals(context, plan, backup).await?;
+        Box::pin(prove(context, plan, backup, &scratch, globals)).await
+    });
     let findings = or_cancelled(run, proof).await;
     scratch.remove(context).await;
     findings
@@ -191,9 +208,9 @@ async fn prove(
     plan: &VerifyPlan,
     backup: &Backup,
     scratch: &Scratch,
+    globals: Option<String>,
 ) -> Result<Findings, VerifyError> {
     context.progress.go_on(JobKind::Verify, Step::Restoring);
-    let globals = read_globals(context, plan, backup).await?;
     // The archive's own schema needs no server: it is read while another program restores.
     let (restored, expected) = tokio::try_join!(
         restore::run(context, backup, scratch, globals.as_deref()),

@@ -162,11 +162,14 @@ impl ScratchPlan {
         }
     }
 
-    /// Writes an archive from its standard input to a file, unpacked where it is packed from outside.
+    /// Writes an archive from its standard input to a new file, unpacked where it is packed from outside: one that is
+    /// still writing to the old file writes into nothing.
     pub fn spool_command(packing: Packing, to: &str) -> CommandSpec {
         let script = match packing {
-            Packing::OuterZstd => "exec zstd -dc -q > \"$1\"",
-            Packing::InnerZstd | Packing::InnerGzip | Packing::PlainSql => "exec cat > \"$1\"",
+            Packing::OuterZstd => "rm -f \"$1\"; exec zstd -dc -q > \"$1\"",
+            Packing::InnerZstd | Packing::InnerGzip | Packing::PlainSql => {
+                "rm -f \"$1\"; exec cat > \"$1\""
+            }
         };
         let words = ["sh", "-c", script, "sh", to];
         CommandSpec {

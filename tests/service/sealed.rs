@@ -1,13 +1,14 @@
 //! Backups that are sealed with age: nobody reads them without a key, Debian's age opens them, and how far they are proven
 //! with an identity, without one, and with a wrong one.
 
-use std::process::Command;
+mod folder;
 
 use serde_json::Value;
 
 use crate::harness::{
-    Artefact, FreshServer, PROOF, SIDECAR, SOON, Stack, StackBuilder, docker, finish, wait_until,
+    Artefact, PROOF, SIDECAR, SOON, Stack, StackBuilder, catch, docker, wait_until,
 };
+use folder::{Key, a_stranger_reads_nothing, nothing_is_readable, stock_tools_restore_it};
 
 /// Rows that are looked for where nobody may find them; the role's password too.
 const SECRETS: &str = "
@@ -19,25 +20,6 @@ ALTER TABLE patients OWNER TO keeper;
 const CONTENT: &str = "SELECT count(*), sum(hashtext(name)) FROM patients; SELECT tableowner FROM pg_tables WHERE tablename = 'patients'";
 const RECIPIENTS: &str = "STACKWARDEN_AGE_RECIPIENTS";
 const IDENTITY: &str = "STACKWARDEN_AGE_IDENTITY_FILE";
-
-/// What age-keygen made.
-struct Key {
-    public: String,
-    secret: String,
-}
-
-impl Key {
-    fn make() -> Self {
-        let secret = finish(&mut Command::new("age-keygen"), None).ok();
-        let public = secret
-            .lines()
-            .find_map(|line| line.strip_prefix("# public key: "));
-        Self {
-            public: public.expect("a public key").to_owned(),
-            secret,
-        }
-    }
-}
 
 fn sealing(stack: StackBuilder, recipients: &[&Key]) -> StackBuilder {
     let names: Vec<&str> = recipients.iter().map(|key| key.public.as_str()).collect();
@@ -58,74 +40,20 @@ fn newest(stack: &Stack, series: &str) -> Artefact {
     stack.artefacts(series).pop().expect("a backup")
 }
 
-/// Nothing in the backup folder shows what is in the database.
+/// Proven all the same: from the stream of the pass that sealed it.
 #[track_caller]
-fn nothing_is_readable(stack: &Stack, artefact: &Artefact, ending: &str) {
-    let name = artefact.stored.to_string_lossy();
-    assert!(name.ends_with(ending), "{name}");
-    let bytes = std::fs::read(&artefact.stored).expect("read the stored file");
-    assert!(bytes.starts_with(b"age-encryption.org/v1\n"));
-    for plain in [
-        "PGDMP",
-        "plainly-",
-        "CREATE ROLE",
-        "SCRAM-SHA-256",
-        "\u{28}\u{b5}\u{2f}\u{fd}",
-    ] {
-        let found = bytes.windows(plain.len()).any(|it| it == plain.as_bytes());
-        assert!(!found, "{plain:?} is readable in {name}");
-    }
-    let folder = stack.backup_folder();
-    let said = finish(
-        Command::new("grep")
-            .args(["-rlE", "plainly-|SCRAM-SHA-256"])
-            .arg(folder),
-        None,
+fn the_proof_says_what_was_restored(artefact: &Artefact) {
+    let proofs = artefact.proofs();
+    let compared = proofs[0]["compared"].as_array().expect("a list");
+    let file = compared
+        .iter()
+        .find(|it| it["kind"] == "file")
+        .expect("the file");
+    let why = file["why"].as_str().expect("a sentence");
+    assert!(
+        why.contains("was not opened") && proofs.len() == 1,
+        "{proofs:#?}"
     );
-    assert_eq!(
-        (said.code, said.stdout.as_str()),
-        (1, ""),
-        "plain text is stored"
-    );
-}
-
-/// The line of the manifest, with Debian's age and the image's own pg_restore.
-#[track_caller]
-fn stock_tools_restore_it(stack: &Stack, image: &str, key: &Key) {
-    let folder = stack.folder().join("owner");
-    std::fs::create_dir_all(&folder).expect("make a folder");
-    std::fs::write(folder.join("KEY"), &key.secret).expect("write a key");
-    let age = finish(Command::new("sh").args(["-c", "command -v age"]), None).ok();
-    let mounts = [
-        format!("{}:/owner:ro", folder.display()),
-        format!("{}:/usr/bin/age:ro", age.trim()),
-    ];
-    let fresh = FreshServer::start_with(stack, image, &mounts);
-    for series in ["globals", "app"] {
-        let artefact = newest(stack, series);
-        let line = artefact.manifest["restore"].as_str().expect("a line");
-        assert!(line.starts_with("age -d -i KEY "), "{line}");
-        let line = line.replace("-i KEY ", "-i /owner/KEY ");
-        let folder = format!("{}/postgres/{series}", stack.project());
-        let restored = fresh.shell(&folder, &line).ended_with(0);
-        assert!(
-            !restored.stderr.contains("ERROR"),
-            "{line}: {}",
-            restored.stderr
-        );
-    }
-    assert_eq!(fresh.psql("app", CONTENT), stack.psql("app", CONTENT));
-}
-
-/// Another key opens nothing.
-#[track_caller]
-fn a_stranger_reads_nothing(stack: &Stack, stored: &Artefact) {
-    let path = stack.folder().join("stranger");
-    std::fs::write(&path, Key::make().secret).expect("write a key");
-    let mut age = Command::new("age");
-    age.arg("-d").arg("-i").arg(path).arg(&stored.stored);
-    let said = finish(&mut age, None);
-    assert!(said.code != 0 && said.stdout.is_empty(), "{}", said.said());
 }
 
 fn without_an_identity(test: &str, image: &str, ending: &str) {
@@ -134,9 +62,10 @@ fn without_an_identity(test: &str, image: &str, ending: &str) {
     let stack = sealing(stack, &[&key]).write();
     stack.up_database(&[("app", SECRETS)]);
     stack.up();
-    let listed = stack.wait_for_verdict("app");
-    assert_eq!(listed["level"], "archive", "{listed:#}");
+    drop(stack.wait_for_proof("app", "content"));
     let artefact = newest(&stack, "app");
+    the_proof_says_what_was_restored(&artefact);
+    assert_eq!(stack.made_containers(), Vec::<String>::new());
     nothing_is_readable(&stack, &artefact, ending);
     nothing_is_readable(&stack, &newest(&stack, "globals"), ".sql.age");
     let manifest = &artefact.manifest;
@@ -170,6 +99,8 @@ fn without_an_identity(test: &str, image: &str, ending: &str) {
         "{said}"
     );
     assert!(said.contains(IDENTITY), "{said}");
+    let listed = stack.wait_for_proof("app", "content");
+    assert_eq!(id_of(&listed), artefact.id);
     for words in [["--into", "copy"].as_slice(), &["--swap", "--yes"]] {
         let words = [&["restore", artefact.id.as_str()], words].concat();
         let said = stack.stackwarden(&words).ended_with(1).said();
@@ -331,4 +262,30 @@ fn for_another_key(stack: &mut Stack, old: &Artefact, other: &Key) -> String {
 #[test]
 fn a_sealed_stream_is_opened_and_unpacked_for_its_proof() {
     drop(with_an_identity("opened-15", "postgres:15"));
+}
+
+/// The stream is gone then: it is said why it goes no further, once, and the next backup is proven.
+#[test]
+fn a_sidecar_killed_before_the_proof_of_a_sealed_backup_leaves_it_at_archive() {
+    let key = Key::make();
+    let stack = sealing(Stack::builder("sealed-kill"), &[&key]).write();
+    stack.up_database(&[("app", SECRETS)]);
+    stack.up();
+    catch("the backup stands", PROOF, || {
+        let found = stack.artefacts("app");
+        found.first().map(drop).ok_or("no manifest".to_owned())
+    });
+    stack.kill(SIDECAR);
+    assert_eq!(newest(&stack, "app").proofs().len(), 0);
+    stack.start(SIDECAR);
+    let listed = stack.wait_for_verdict("app");
+    assert_eq!(listed["level"], "archive", "{listed:#}");
+    assert_eq!(stack.made_containers(), Vec::<String>::new());
+    let proofs = newest(&stack, "app").proofs();
+    let reason = proofs[0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains(IDENTITY), "{reason}");
+    drop(stack.back_up());
+    let fresh = newest(&stack, "app");
+    assert_eq!(fresh.proofs()[0]["level"], "content");
+    assert_eq!(stack.artefacts("app")[0].proofs().len(), 1);
 }

@@ -67,6 +67,12 @@ impl RunGlobals {
         }
     }
 
+    /// The text of a backup of this run, for a proof that cannot open it.
+    pub(super) fn find_text(&self, id: &BackupId) -> Option<String> {
+        let newest = self.newest.as_ref().filter(|(_, newest)| newest == id);
+        newest.map(|(text, _)| text.clone())
+    }
+
     /// What was published, or the first failure where nothing was.
     pub fn into_outcomes(self) -> Vec<Result<Taken, BackupError>> {
         let any_good = self.outcomes.iter().any(Result::is_ok);

@@ -1,20 +1,28 @@
 //! What is decoded beside a dump: what the disk gives back, where it can be opened here; else the stream of the pass.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::sink::{Heard, Sink, Tap};
 use crate::domain::backup::{Level, Sha256Hex};
+use crate::domain::failure::chain;
 use crate::job::JobContext;
 use crate::job::backup::archive_check::Archive;
 use crate::job::backup::{BackupError, TakeRequest};
 use crate::job::opened::Opened;
+use crate::job::verify::Stage;
 use crate::store::StoreError;
 
 /// What is going to be decoded.
 pub(super) enum Beside {
     Nothing,
     File(Opened, PathBuf),
-    Stream { whole: Tap, head: Tap },
+    Stream {
+        whole: Tap,
+        head: Tap,
+        /// And restored later.
+        staged: Option<(Arc<Stage>, Tap)>,
+    },
 }
 
 /// What was.
@@ -43,9 +51,11 @@ impl Beside {
         let keys = &context.keys;
         let identity = keys.own_identity();
         if keys.recipients.is_some() && identity.is_none() {
+            let stage = request.stage.as_ref();
             return Ok(Self::Stream {
                 whole: sink.tap(),
                 head: sink.tap(),
+                staged: stage.map(|stage| (Arc::clone(stage), sink.tap())),
             });
         }
         let path = sink.path().to_owned();
@@ -68,9 +78,16 @@ impl Beside {
                 }
                 Ok(Decoding::Stored(finished.sha256))
             }
-            Self::Stream { whole, head } => {
-                let (decoded, schema) =
-                    tokio::try_join!(decode(archive, whole), read_schema(archive, head))?;
+            Self::Stream {
+                whole,
+                head,
+                staged,
+            } => {
+                let (decoded, schema, ()) =
+                    tokio::try_join!(decode(archive, whole), read_schema(archive, head), async {
+                        fill(archive, staged).await;
+                        Ok(())
+                    },)?;
                 Ok(match (decoded, schema) {
                     (Heard::Whole, Some(schema)) => Decoding::Stream(schema),
                     _ => Decoding::LeftBehind,
@@ -86,6 +103,25 @@ async fn decode(archive: &Archive<'_>, mut whole: Tap) -> Result<Heard, BackupEr
     match whole.heard() {
         Heard::Cut => Ok(Heard::Cut),
         heard => decoded.map(|()| heard),
+    }
+}
+
+/// Writes what comes by into the scratch server. What goes wrong there costs the proof, never the dump.
+async fn fill(archive: &Archive<'_>, staged: Option<(Arc<Stage>, Tap)>) {
+    let Some((stage, mut stream)) = staged else {
+        return;
+    };
+    let filled = stage
+        .fill(archive.context, archive.packing, &mut stream)
+        .await;
+    match (filled, stream.heard()) {
+        (Ok(()), Heard::Whole) => stage.keep(),
+        (Err(error), _) => {
+            tracing::warn!(error = %chain(&error), "the stream of the sealed backup could not be written into the scratch server");
+        }
+        (Ok(()), Heard::SoFar | Heard::Cut) => {
+            tracing::warn!("the scratch server was too slow for the stream of the sealed backup");
+        }
     }
 }
 

@@ -34,8 +34,14 @@ impl Scratch {
         }
     }
 
+    /// It restores what is going to be spooled.
+    pub(in crate::job::verify) fn expecting_a_stream(mut self) -> Self {
+        self.file = UNPACKED;
+        self
+    }
+
     /// Writes an archive into the scratch, unpacked where it is packed from outside.
-    pub(super) async fn spool(
+    pub(in crate::job::verify) async fn spool(
         &self,
         context: &JobContext,
         packing: Packing,
