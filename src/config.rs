@@ -2,7 +2,7 @@
 //!
 //! [`env`] alone reads the environment; the rest is pure. The table in [`table`] is the one list of
 //! variables: parsing, hints, `stackwarden config` and the reference page come from it. May know
-//! `domain`; nothing else. Invariants: a secret never shows itself; an unknown `STACKWARDEN_` name is a
+//! `domain`, and `archive` as far as keys are read; nothing else. Invariants: a secret never shows itself; an unknown `STACKWARDEN_` name is a
 //! mistake, since a setting that is silently ignored is a promise that is silently broken.
 
 pub mod env;
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::archive::Keys;
 use crate::domain::alarm::channel::TelegramAccess;
 use crate::domain::backup::Level;
 use crate::domain::bucket::BucketAccess;
@@ -132,6 +133,8 @@ pub struct Settings {
     pub ping: Option<WebAddress>,
     /// `STACKWARDEN_S3_BUCKET` with everything that belongs to it.
     pub bucket: Option<BucketAccess>,
+    /// `STACKWARDEN_AGE_RECIPIENTS` and `STACKWARDEN_AGE_IDENTITY`.
+    pub keys: Keys,
     /// `SSL_CERT_FILE`: the root certificates that are trusted.
     pub roots: PathBuf,
     /// Every setting as it stands, for `stackwarden config`.

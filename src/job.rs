@@ -8,6 +8,7 @@ pub mod backup;
 pub mod copy;
 pub mod fsck;
 pub mod migrate;
+pub mod opened;
 pub mod probe;
 pub mod progress;
 pub mod prune;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Keys;
 use crate::clock::Clock;
 use crate::docker::{Docker, OwnContainer};
 use crate::domain::id::{JobId, ProjectName};
@@ -31,6 +33,7 @@ use crate::domain::unit::{ByteCount, Timestamp, hexadecimal};
 use crate::store::disk::{DiskStore, find_free};
 use crate::store::s3::S3Store;
 use progress::Progress;
+use verify::Turns;
 
 /// The label that marks every container of ours: its value is the project.
 pub const OWNED_LABEL: &str = "stackwarden.owned-by-project";
@@ -69,6 +72,8 @@ pub struct JobContext {
     pub store: DiskStore,
     /// The bucket, where there is one.
     pub s3: Option<S3Store>,
+    /// For whom backups are sealed, and what opens them.
+    pub keys: Keys,
     /// Now.
     pub clock: Arc<dyn Clock>,
     /// The Compose project.
@@ -77,6 +82,8 @@ pub struct JobContext {
     pub own: Option<OwnContainer>,
     /// Bounds.
     pub limits: Limits,
+    /// Whose turn it is to make a scratch server.
+    pub turns: Turns,
     /// What is being done.
     pub progress: Progress,
 }

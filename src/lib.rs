@@ -3,6 +3,7 @@
 //! Knowledge points only downwards; `tests/architecture.rs` holds the table of allowed edges.
 
 pub(crate) mod app;
+pub(crate) mod archive;
 pub(crate) mod board;
 pub mod cli;
 pub(crate) mod client;

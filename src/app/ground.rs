@@ -15,6 +15,7 @@ use crate::domain::id::ProjectName;
 use crate::domain::label::StackDefaults;
 use crate::domain::schedule::ScheduleError;
 use crate::job::progress::Progress;
+use crate::job::verify::Turns;
 use crate::job::{JobContext, Limits};
 use crate::journal::Journal;
 use crate::observe::logging::name_project;
@@ -136,10 +137,12 @@ impl Ground {
             docker,
             store,
             s3,
+            keys: settings.keys.clone(),
             clock,
             project,
             own,
             limits,
+            turns: Turns::default(),
             progress: Progress::default(),
         };
         Ok(Self {

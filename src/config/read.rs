@@ -10,6 +10,7 @@ use super::{
     ConfigErrors, ConfigNote, ConfigProblem, ConfigProblemKind, EffectiveSetting, LogFormat,
     Origin, Settings, Variables,
 };
+use crate::archive::{Identity, Keys, Recipients};
 use crate::domain::alarm::channel::{ChatId, TelegramAccess};
 use crate::domain::label::Standing;
 use crate::domain::label::value::{
@@ -208,7 +209,7 @@ impl Reader<'_> {
         let telegram = self.telegram();
         let ping = self.setting(table::PING_URL, value::parse_web);
         let roots = self.setting(table::CERT_FILE, value::parse_folder);
-        let bucket = self.bucket();
+        let (bucket, keys) = (self.bucket(), self.keys());
         let backup_dir = backup_dir?;
         let settings = Settings {
             docker: docker?,
@@ -235,6 +236,7 @@ impl Reader<'_> {
             telegram,
             ping,
             bucket,
+            keys,
             roots: roots?,
             effective: Vec::new(),
         };
@@ -266,6 +268,17 @@ impl Reader<'_> {
             token: token?,
             chats: chats?,
         })
+    }
+
+    fn keys(&mut self) -> Keys {
+        Keys {
+            recipients: self.setting(table::AGE_RECIPIENTS, |text| {
+                Recipients::parse(text).map_err(sentence)
+            }),
+            identity: self.setting(table::AGE_IDENTITY, |text| {
+                Identity::parse(text).map_err(sentence)
+            }),
+        }
     }
 
     fn check_ports(&mut self, settings: &Settings) {

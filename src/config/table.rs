@@ -64,6 +64,8 @@ pub(super) const TELEGRAM_API: &str = "STACKWARDEN_TELEGRAM_API";
 pub(super) const PING_URL: &str = "STACKWARDEN_PING_URL";
 pub(super) const CERT_FILE: &str = "SSL_CERT_FILE";
 
+pub(super) const AGE_RECIPIENTS: &str = "STACKWARDEN_AGE_RECIPIENTS";
+pub(super) const AGE_IDENTITY: &str = "STACKWARDEN_AGE_IDENTITY";
 pub(super) const S3_BUCKET: &str = "STACKWARDEN_S3_BUCKET";
 pub(super) const S3_PREFIX: &str = "STACKWARDEN_S3_PREFIX";
 pub(super) const S3_ENDPOINT: &str = "STACKWARDEN_S3_ENDPOINT";
@@ -340,16 +342,20 @@ pub const VARIABLES: [VariableSpec; 46] = [
     ),
     secret(SCW_KEY, "The bucket's access key, as Scaleway names it."),
     secret(SCW_SECRET, "Its secret, as Scaleway names it."),
-    later(
-        "STACKWARDEN_AGE_RECIPIENTS",
-        Secrecy::Open,
-        "For whom backups are sealed.",
+    acts(
+        AGE_RECIPIENTS,
+        DefaultValue::Words("backups are not sealed"),
+        "public keys of age (`age1…`), with commas",
+        "For whom new backups are sealed with age: whoever has the secret key of one of them opens them, and nobody else.",
     ),
-    later(
-        "STACKWARDEN_AGE_IDENTITY",
-        Secrecy::Secret,
-        "The identity that opens sealed backups for restores and drills.",
-    ),
+    VariableSpec {
+        name: AGE_IDENTITY,
+        secrecy: Secrecy::Secret,
+        default: DefaultValue::Words("sealed backups cannot be opened here"),
+        grammar: "what `age-keygen` writes (`AGE-SECRET-KEY-1…`)",
+        meaning: "The secret key that opens sealed backups for proofs, drills and restores; without it every backup is proven in the pass that takes it, and restored elsewhere.",
+        standing: Standing::InEffect,
+    },
     later(
         "STACKWARDEN_LANG",
         Secrecy::Open,

@@ -150,11 +150,10 @@ impl Ledger {
     pub(super) async fn close_books(&self, ended: &Ended) -> JobReport {
         let report = match ended {
             Ended::Backup(outcome) => {
-                let parts = outcome
-                    .parts
-                    .iter()
-                    .map(|part| self.backup_ended(part))
-                    .collect();
+                let parts = outcome.parts.iter().map(|part| self.backup_ended(part));
+                let mut parts: Vec<JobPart> = parts.collect();
+                let proofs = outcome.proofs.iter();
+                parts.extend(proofs.map(|(plan, proof)| self.proof_ended(plan, proof.as_ref())));
                 self.pruned(outcome);
                 JobReport::of(parts)
             }

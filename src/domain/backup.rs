@@ -7,11 +7,11 @@ mod standing;
 pub mod suspicion;
 mod word;
 
-pub use manifest::{Census, Counted, DatabaseFacts, Manifest, Origin, Sha256Hex};
+pub use manifest::{Census, Counted, DatabaseFacts, Manifest, Origin, Seal, Sha256Hex};
 pub use series::{Content, Series};
 #[cfg(test)]
 pub(in crate::domain) use standing::tests::manifest as example;
 #[cfg(test)]
 pub(crate) use standing::tests::{backup as example_backup, proof as example_proof};
 pub use standing::{Backup, Proof, Standing, find_suspect, latest};
-pub use word::{Destination, Level, Packing, Reason};
+pub use word::{Decoded, Destination, Level, Packing, Reason, Recipient, Sealing};

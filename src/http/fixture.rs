@@ -94,6 +94,7 @@ pub(super) fn backup(content: Content, second: i64, digit: u8) -> Backup {
             stored_size: ByteCount(1_500_000),
             stored_sha256: hash.clone(),
             packing: Packing::InnerZstd,
+            seal: None,
             tool_version: "17.5".into(),
             writer_version: "0.1.0".into(),
             origin: Origin {
@@ -112,6 +113,7 @@ pub(super) fn backup(content: Content, second: i64, digit: u8) -> Backup {
             suspicion: None,
             globals: None,
             level: Level::Archive,
+            decoded: None,
             restore_line: "pg_restore …".into(),
         },
     }

@@ -17,13 +17,16 @@ mod plan;
 mod predecessor;
 mod retention;
 mod take;
+mod unopened;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::copy;
 use super::copy::along::{Copied, STANDSTILL};
 use super::prune::Pruned;
 use super::server;
+use super::verify::Stage;
 use super::{JobContext, Run};
 use crate::domain::backup::{Content, Level, Manifest, Reason, Series};
 use crate::domain::failure::chain;
@@ -35,6 +38,7 @@ pub use failure::BackupError;
 pub use globals::RunGlobals;
 pub use plan::{BackupPlan, ServerPlan};
 pub use take::{Locking, take_database};
+pub use unopened::Proven;
 
 /// How long the parts of one backup took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,10 +69,12 @@ pub struct SeriesOutcome {
 }
 
 /// How the whole job ended.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct BackupOutcome {
     /// Part by part.
     pub parts: Vec<SeriesOutcome>,
+    /// Proofs that had to be made in the same pass.
+    pub proofs: Vec<Proven>,
     /// What retention did afterwards.
     pub pruned: Pruned,
 }
@@ -123,8 +129,10 @@ async fn back_up_server(
             database: database.clone(),
             reason,
             level: server.rules.verify,
+            stage: None,
         };
-        let taken = take_database(context, run, &request, Locking::Take, &mut globals).await;
+        let (taken, proven) = Box::pin(unopened::take(context, run, request, &mut globals)).await;
+        outcome.proofs.extend(proven);
         let series = server.series(&context.project, Content::Database(database));
         outcome.parts.push(finish(series, taken.map_err(describe)));
     }
@@ -183,6 +191,8 @@ pub struct TakeRequest {
     pub reason: Reason,
     /// How far it is to be proven: at `stream` it is not read back, below `rows` nothing is counted.
     pub level: Level,
+    /// Where the stream is restored that cannot be opened later.
+    pub stage: Option<Arc<Stage>>,
 }
 
 /// What was taken.

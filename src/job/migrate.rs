@@ -331,6 +331,7 @@ async fn back_up(
         database: plan.database.database.clone(),
         reason: Reason::PreMigration,
         level: plan.level.max(Level::Archive),
+        stage: None,
     };
     let mut globals = RunGlobals::default();
     let taken = take_database(context, run, &request, Locking::Held(lock), &mut globals).await;

@@ -23,7 +23,7 @@ use crate::postgres::{
     ApplicationName, CommandSpec, Condition, Login, Password, PostgresError, Session,
 };
 
-pub use feed::{Flow, feed};
+pub use feed::{Flow, feed, feed_exec};
 pub use line::begin;
 pub use lock::{DatabaseLock, end_clients, end_leftovers, lock};
 pub use look::{Question, Seen, WayIn, choose, is_kept, look};

@@ -13,11 +13,14 @@ pub(super) mod foreign;
 mod held;
 mod restore;
 mod scratch;
+mod stage;
+mod turn;
 
 use std::path::Path;
 
 use tokio::time::Instant;
 
+use super::opened::{Rest, find_closed};
 use super::{JobContext, Run};
 use crate::domain::backup::{Backup, Content, Counted, Destination, Level, Packing, Proof, Series};
 use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ProjectName};
@@ -32,6 +35,8 @@ use scratch::{Place, Scratch, Stored};
 pub use failure::VerifyError;
 pub use file::{FilePlan, FileVerdict, run_file};
 pub use foreign::Judgement;
+pub use stage::Stage;
+pub use turn::Turns;
 
 /// What to prove.
 #[derive(Debug, Clone)]
@@ -67,19 +72,35 @@ impl VerifyPlan {
 /// # Cancellation
 /// Told to stop by `run`, it removes the scratch server first; dropped, see the module.
 pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<Proof, VerifyError> {
-    let series = plan.series(&context.project);
-    let missing = || VerifyError::Missing {
-        id: plan.id.clone(),
-        database: plan.database.clone(),
-    };
-    let held = or_cancelled(run, Held::find(context, plan, &series)).await?;
-    let held = held.ok_or_else(missing)?;
+    let _turn = or_cancelled(run, context.turns.take()).await?;
+    let held = or_cancelled(run, find_backup(context, plan)).await?;
     let begun = Instant::now();
     let findings = Box::pin(find_out(context, run, plan, &held));
     let findings = bounds::in_time(context, findings).await?;
-    let proof = Proof {
+    let proof = proof_of(context, plan, held.destination(), begun, findings);
+    held.add_proof(context, &proof).await?;
+    Ok(proof)
+}
+
+async fn find_backup(context: &JobContext, plan: &VerifyPlan) -> Result<Held, VerifyError> {
+    let series = plan.series(&context.project);
+    let held = Held::find(context, plan, &series).await?;
+    held.ok_or_else(|| VerifyError::Missing {
         id: plan.id.clone(),
-        destination: held.destination().as_str().to_owned(),
+        database: plan.database.clone(),
+    })
+}
+
+fn proof_of(
+    context: &JobContext,
+    plan: &VerifyPlan,
+    destination: Destination,
+    begun: Instant,
+    findings: Findings,
+) -> Proof {
+    Proof {
+        id: plan.id.clone(),
+        destination: destination.as_str().to_owned(),
         at: context.clock.now(),
         took: begun.elapsed(),
         restore_took: findings.restore_took,
@@ -89,9 +110,7 @@ pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<P
         awaits_room: findings.awaits_room,
         compared: findings.compared,
         differences: findings.differences,
-    };
-    held.add_proof(context, &proof).await?;
-    Ok(proof)
+    }
 }
 
 async fn find_out(
@@ -118,6 +137,11 @@ async fn find_out(
             reason: (level < plan.level).then(|| why.to_owned()),
             ..Findings::default()
         });
+    }
+    if let Some(closed) = find_closed(context, &Rest::Disk(archive.path().to_owned())).await? {
+        // What was decoded when it was taken stays true of bytes that are the same.
+        let level = Level::Archive.min(manifest.level);
+        return Ok(Findings::stepped_down(level, closed.to_string()));
     }
     let place = Place::guess(manifest, context.limits.proof_memory);
     let proving = Proving {
@@ -181,7 +205,10 @@ async fn restore_in(
     };
     // Told to stop, we still take the scratch away: after a `down` nobody comes who would. On the heap: the comparisons
     // that run at once are big.
-    let proof = Box::pin(prove(context, plan, backup, &scratch));
+    let proof = Box::pin(async {
+        let globals = read_globals(context, plan, backup).await?;
+        Box::pin(prove(context, plan, backup, &scratch, globals)).await
+    });
     let findings = or_cancelled(run, proof).await;
     scratch.remove(context).await;
     findings
@@ -203,9 +230,9 @@ async fn prove(
     plan: &VerifyPlan,
     backup: &Backup,
     scratch: &Scratch,
+    globals: Option<String>,
 ) -> Result<Findings, VerifyError> {
     context.progress.go_on(JobKind::Verify, Step::Restoring);
-    let globals = read_globals(context, plan, backup).await?;
     // The archive's own schema needs no server: it is read while another program restores.
     let (restored, expected) = tokio::try_join!(
         restore::run(context, backup, scratch, globals.as_deref()),

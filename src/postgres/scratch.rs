@@ -12,6 +12,7 @@ mod restore;
 use super::catalog::ServerFacts;
 use super::command::{ApplicationName, CommandSpec, Login, pair};
 use super::dump::encoding_argument;
+use crate::domain::backup::Packing;
 use crate::domain::id::DatabaseName;
 use crate::domain::unit::ByteCount;
 pub use globals::{Tablespaces, filter_globals};
@@ -158,6 +159,22 @@ impl ScratchPlan {
                 "-".to_owned(),
             ],
             env: with_options(login.environment(application), OPTIONS),
+        }
+    }
+
+    /// Writes an archive from its standard input to a new file, unpacked where it is packed from outside: one that is
+    /// still writing to the old file writes into nothing.
+    pub fn spool_command(packing: Packing, to: &str) -> CommandSpec {
+        let script = match packing {
+            Packing::OuterZstd => "rm -f \"$1\"; exec zstd -dc -q > \"$1\"",
+            Packing::InnerZstd | Packing::InnerGzip | Packing::PlainSql => {
+                "rm -f \"$1\"; exec cat > \"$1\""
+            }
+        };
+        let words = ["sh", "-c", script, "sh", to];
+        CommandSpec {
+            argv: words.into_iter().map(str::to_owned).collect(),
+            env: Vec::new(),
         }
     }
 

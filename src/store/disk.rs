@@ -13,7 +13,7 @@ use super::staged::{Ownership, StagedFile, StoredFile, create_locked, rename_dur
 use super::sweep::{Swept, entries, folders};
 use super::{StoreError, sweep};
 use crate::domain::backup::suspicion::Acceptance;
-use crate::domain::backup::{Backup, Manifest, Packing, Proof, Series};
+use crate::domain::backup::{Backup, Manifest, Packing, Proof, Sealing, Series};
 use crate::domain::id::{BackupId, ProjectName, ServiceName};
 use crate::domain::retention::{Legibility, Stock, Upstream};
 use crate::domain::unit::{ByteCount, hexadecimal};
@@ -156,10 +156,14 @@ impl DiskStore {
         series: &Series,
         id: &BackupId,
         packing: Packing,
+        sealing: Sealing,
     ) -> Result<StagedFile, StoreError> {
         let ownership = self.ownership()?;
         let folder = self.make_folder(&layout::folder(series), ownership)?;
-        StagedFile::create(folder.join(layout::stored_name(id, packing)), ownership)
+        StagedFile::create(
+            folder.join(layout::stored_name(id, packing, sealing)),
+            ownership,
+        )
     }
 
     fn make_folder(&self, below: &Path, ownership: Ownership) -> Result<PathBuf, StoreError> {

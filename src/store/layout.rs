@@ -1,10 +1,10 @@
-//! The names of files: `<project>/<service>/<database>/<id>.dump[.zst]`, beside it `<id>.json` and
+//! The names of files: `<project>/<service>/<database>/<id>.dump[.zst][.age]`, beside it `<id>.json` and
 //! `<id>.proof-<destination>-<time>.json`; `<project>/<service>/globals/` alike.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use crate::domain::backup::{Content, Packing, Series};
+use crate::domain::backup::{Content, Packing, Sealing, Series};
 use crate::domain::id::{BackupId, DatabaseName, ProjectName, ServiceName};
 use crate::domain::unit::Timestamp;
 
@@ -85,8 +85,19 @@ pub fn find_series(project: &str, service: &str, content: &str) -> Option<Series
 }
 
 /// The stored file's name.
-pub fn stored_name(id: &BackupId, packing: Packing) -> String {
-    format!("{id}{}", packing.extension())
+pub fn stored_name(id: &BackupId, packing: Packing, sealing: Sealing) -> String {
+    format!("{id}{}{}", packing.extension(), sealing.extension())
+}
+
+/// Whether a stored file or object is sealed: its name says so, also while it is only partly there.
+pub fn sealing(path: &Path) -> Sealing {
+    let name = path.to_string_lossy();
+    let name = name.strip_suffix(PARTIAL).unwrap_or(&name);
+    if name.ends_with(Sealing::Age.extension()) {
+        Sealing::Age
+    } else {
+        Sealing::Plain
+    }
 }
 
 /// The manifest's name.
@@ -117,7 +128,7 @@ pub enum FileRole {
     Proof(BackupId),
     /// `<id>.accepted.json`
     Acceptance(BackupId),
-    /// `<id>.dump`, `<id>.dump.zst`, `<id>.sql`
+    /// `<id>.dump`, `<id>.dump.zst`, `<id>.sql`, each with `.age` behind it when it is sealed
     Stored(BackupId),
     /// Anything of ours that ends in `.partial`
     Partial(BackupId),
@@ -136,7 +147,7 @@ pub fn role(name: &str) -> FileRole {
     match ending {
         "json" => FileRole::Manifest(id),
         "accepted.json" => FileRole::Acceptance(id),
-        "dump" | "dump.zst" | "sql" => FileRole::Stored(id),
+        _ if is_stored(ending) => FileRole::Stored(id),
         _ if name.ends_with(PARTIAL) => FileRole::Partial(id),
         _ if ending
             .strip_suffix(".json")
@@ -146,6 +157,11 @@ pub fn role(name: &str) -> FileRole {
         }
         _ => FileRole::Foreign,
     }
+}
+
+fn is_stored(ending: &str) -> bool {
+    let sealed = ending.strip_suffix(Sealing::Age.extension());
+    matches!(sealed.unwrap_or(ending), "dump" | "dump.zst" | "sql")
 }
 
 #[cfg(test)]
@@ -177,8 +193,18 @@ mod tests {
             FileRole::Acceptance(id.clone())
         );
         assert_eq!(
-            role(&stored_name(&id, Packing::OuterZstd)),
+            role(&stored_name(&id, Packing::OuterZstd, Sealing::Plain)),
             FileRole::Stored(id.clone())
+        );
+        for packing in Packing::ALL {
+            let name = stored_name(&id, packing, Sealing::Age);
+            assert_eq!(role(&name), FileRole::Stored(id.clone()), "{name}");
+            assert_eq!(sealing(Path::new(&name)), Sealing::Age);
+        }
+        assert_eq!(role(&format!("{id}.json.age")), FileRole::Foreign);
+        assert_eq!(
+            role(&format!("{id}.dump.age.partial")),
+            FileRole::Partial(id.clone())
         );
         assert_eq!(
             role("20260121T020000Z-3f9c.dump.partial"),

@@ -60,6 +60,8 @@ fn config_shows_every_setting_and_its_origin() {
     AWS_DEFAULT_REGION            none                                                           default
     SCW_ACCESS_KEY                none                                                           default
     SCW_SECRET_KEY                none                                                           default
+    STACKWARDEN_AGE_RECIPIENTS    backups are not sealed                                         default
+    STACKWARDEN_AGE_IDENTITY      sealed backups cannot be opened here                           default
     "#);
 }
 
@@ -90,6 +92,8 @@ fn config_for_programs_is_json() {
     SCW_ACCESS_KEY: none (default)
     SCW_SECRET_KEY: none (default)
     SSL_CERT_FILE: /etc/ssl/certs/ca-certificates.crt (default)
+    STACKWARDEN_AGE_IDENTITY: sealed backups cannot be opened here (default)
+    STACKWARDEN_AGE_RECIPIENTS: backups are not sealed (default)
     STACKWARDEN_BACKUP_DATABASES: * (default)
     STACKWARDEN_BACKUP_DIR: /backups (default)
     STACKWARDEN_BACKUP_KEEP: within=7d,weekly=4,monthly=12 (default)
@@ -119,6 +123,37 @@ fn config_for_programs_is_json() {
     TELEGRAM_BOT_TOKEN: nobody is told by Telegram (default)
     TZ: UTC (default)
     "#);
+}
+
+#[test]
+fn a_wrong_key_for_sealing_is_told_at_start_and_never_shown() {
+    const SECRET: &str =
+        "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    let ended = stackwarden(&["config"])
+        .with("STACKWARDEN_AGE_RECIPIENTS", SECRET)
+        .with(
+            "STACKWARDEN_AGE_IDENTITY",
+            "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+        )
+        .run();
+    assert_eq!(ended.code, 2, "{}", ended.everything());
+    assert_snapshot!(ended.errors, @r"
+    stackwarden: STACKWARDEN_AGE_RECIPIENTS: it holds a secret key, which does not belong here; write its public key, which `age-keygen -y FILE` prints, and keep the secret one elsewhere
+    STACKWARDEN_AGE_IDENTITY: it holds a public key; give it the secret one, the file that age-keygen wrote (AGE-SECRET-KEY-1…)
+    ");
+    let ended = stackwarden(&["config"])
+        .with("STACKWARDEN_AGE_RECIPIENTS", "age1abc, me@example.org")
+        .run();
+    assert_eq!(ended.code, 2, "{}", ended.everything());
+    assert_snapshot!(ended.errors, @r#"stackwarden: STACKWARDEN_AGE_RECIPIENTS: "age1abc" is no age recipient; write public keys as age-keygen prints them (age1…), with commas"#);
+    let path = stackwarden(&["config"]);
+    let file = path.folder().join("identity");
+    fs::write(&file, format!("# public key: x\n{SECRET}\n")).unwrap();
+    let ended = path
+        .with("STACKWARDEN_AGE_IDENTITY_FILE", file.to_str().unwrap())
+        .run();
+    assert_eq!(ended.code, 0, "{}", ended.everything());
+    assert!(!ended.everything().contains("GFPYY"));
 }
 
 #[test]

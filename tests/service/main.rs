@@ -38,6 +38,7 @@ mod observability;
 mod proof_catches;
 mod restore;
 mod retention;
+mod sealed;
 mod secrets;
 mod slipped;
 mod two_stacks;

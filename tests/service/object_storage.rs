@@ -303,3 +303,39 @@ fn a_sidecar_killed_during_an_upload_leaves_nothing_that_is_listed_and_the_next_
     assert_eq!(store.manifests(&stack, "app"), stack.artefacts("app").len());
     assert_eq!(store.server.unfinished_parts(), 0);
 }
+
+/// The same object: sealed before it is written, so sealed wherever it goes.
+#[test]
+fn a_sealed_backup_is_sealed_in_the_bucket_too() {
+    let store = Store::start();
+    let key = finish(&mut Command::new("age-keygen"), None).ok();
+    let public = key
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "));
+    let public = public.expect("a public key");
+    let stack = store.with(Stack::builder("sealed-bucket"));
+    let stack = stack.sidecar(|it| it.environment("STACKWARDEN_AGE_RECIPIENTS", public));
+    let stack = stack.write();
+    stack.up_database(&[("app", BULK)]);
+    stack.up();
+    let backup = wait_for_copy(&stack, "app", "proven");
+    assert_eq!(copy_of(&backup).expect("a copy")["level"], "archive");
+    let objects = store.server.objects();
+    let data = objects.iter().filter(|key| !key.contains(".json"));
+    let data: Vec<&String> = data.collect();
+    assert!(data.len() >= 2, "{objects:?}");
+    for object in data {
+        assert!(
+            object.ends_with(".dump.age") || object.ends_with(".sql.age"),
+            "{object}"
+        );
+        let bytes = std::fs::read(store.server.bucket.join(object)).expect("read an object");
+        assert!(bytes.starts_with(b"age-encryption.org/v1\n"), "{object}");
+    }
+    let file = backup["file"].as_str().expect("a file name");
+    let key_of = format!("{PREFIX}/{}/postgres/app/{file}", stack.project());
+    assert_same_file(
+        &store.server.bucket.join(key_of),
+        &stack.series_folder("app").join(file),
+    );
+}

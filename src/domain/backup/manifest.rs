@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::series::Series;
 use super::suspicion::{Extent, Suspicion};
-use super::word::{Level, Packing, Reason};
+use super::word::{Decoded, Level, Packing, Reason, Recipient, Sealing};
 use crate::domain::comparison::TableFacts;
 use crate::domain::id::{BackupId, Revision};
 use crate::domain::sequence::SequenceFact;
@@ -79,6 +79,15 @@ pub enum Counted {
     },
 }
 
+/// How a stored file is sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// Each of them alone opens it.
+    pub recipients: Vec<Recipient>,
+    /// Size of what was sealed.
+    pub plain_size: ByteCount,
+}
+
 /// The facts of one stored artefact; written once, never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -104,6 +113,8 @@ pub struct Manifest {
     pub stored_sha256: Sha256Hex,
     /// How it is packed.
     pub packing: Packing,
+    /// How it is sealed; `None` for one that is stored as it is packed.
+    pub seal: Option<Seal>,
     /// `pg_dump --version`'s number.
     pub tool_version: String,
     /// Our own version.
@@ -126,6 +137,19 @@ pub struct Manifest {
     pub globals: Option<BackupId>,
     /// The level reached when it was published.
     pub level: Level,
+    /// What was decoded to reach it; `None` where nothing was, or an older version did not say.
+    pub decoded: Option<Decoded>,
     /// One line that restores the file with stock tools.
     pub restore_line: String,
+}
+
+impl Manifest {
+    /// Whether the stored bytes are sealed.
+    pub fn sealing(&self) -> Sealing {
+        if self.seal.is_some() {
+            Sealing::Age
+        } else {
+            Sealing::Plain
+        }
+    }
 }

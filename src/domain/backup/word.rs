@@ -162,12 +162,61 @@ impl Packing {
             .find(|packing| packing.as_str() == word)
     }
 
-    /// The ending of the stored file, dot included.
+    /// The ending of the packed file, dot included; see [`Sealing::extension`] for what comes behind it.
     pub fn extension(self) -> &'static str {
         match self {
             Self::InnerZstd | Self::InnerGzip => ".dump",
             Self::OuterZstd => ".dump.zst",
             Self::PlainSql => ".sql",
         }
+    }
+}
+
+/// Whether the packed bytes are stored as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealing {
+    /// As they are.
+    Plain,
+    /// Sealed with age for recipients: `.age` behind the name.
+    Age,
+}
+
+impl Sealing {
+    /// What stands behind the packed file's ending, dot included.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Age => ".age",
+        }
+    }
+}
+
+/// A public key that a backup is sealed for: `age1…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Recipient(pub String);
+
+/// What was decoded when a backup was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoded {
+    /// What the storage gave back.
+    Stored,
+    /// The stream of the very pass that was sealed and stored; what the storage gave back was compared by its hash.
+    Stream,
+}
+
+impl Decoded {
+    /// The word in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// Reads the word in manifests.
+    pub fn find(word: &str) -> Option<Self> {
+        [Self::Stored, Self::Stream]
+            .into_iter()
+            .find(|it| it.as_str() == word)
     }
 }

@@ -45,6 +45,7 @@ fn backup(hours: i64) -> Backup {
             stored_size: ByteCount(1),
             stored_sha256: Sha256Hex(String::new()),
             packing: Packing::InnerZstd,
+            seal: None,
             tool_version: String::new(),
             writer_version: String::new(),
             origin: Origin {
@@ -63,6 +64,7 @@ fn backup(hours: i64) -> Backup {
             suspicion: None,
             globals: None,
             level: Level::Archive,
+            decoded: None,
             restore_line: String::new(),
         },
         proofs: Vec::new(),

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::io::AsyncWriteExt;
 
-use super::attempt::Dumped;
+use super::attempt::{Decoding, Dumped};
 use super::{BackupError, TakeRequest};
 use crate::docker::{Carried, END_TRAILS_OUTPUT, Exec, ExecOutput, StdinMode};
-use crate::domain::backup::{Packing, Sha256Hex};
+use crate::domain::backup::{Decoded, Packing, Sha256Hex};
 use crate::domain::fingerprint::SchemaText;
 use crate::domain::raw_text;
 use crate::domain::roster::ServerTarget;
-use crate::job::server;
+use crate::job::opened::Opened;
+use crate::job::server::{self, Flow};
 use crate::job::{JobContext, Run};
 use crate::postgres::{CommandSpec, Login, classify_stderr, dump};
 use crate::store::StoreError;
@@ -31,8 +32,17 @@ pub(super) struct Archive<'a> {
     pub(super) packing: Packing,
 }
 
+/// What is known of a file that was read back.
+#[derive(Debug, Clone)]
+pub(super) struct Checked {
+    /// Hash of the archive's normalised schema text, where it was read.
+    pub(super) schema: Option<Sha256Hex>,
+    /// What was decoded, all of it.
+    pub(super) decoded: Option<Decoded>,
+}
+
 /// Compares what was decoded along with what was written, reads the finished file once more, and takes the archive's
-/// own schema text; gives the hash of its normalised form.
+/// own schema text.
 ///
 /// # Errors
 /// When the bytes differ, or a program fails.
@@ -41,7 +51,7 @@ pub(super) async fn run(
     run: &Run,
     request: &TakeRequest,
     dumped: &Dumped,
-) -> Result<Sha256Hex, BackupError> {
+) -> Result<Checked, BackupError> {
     tokio::select! {
         checked = check(context, request, dumped) => checked,
         () = run.stop.cancelled() => Err(BackupError::Cancelled),
@@ -52,36 +62,81 @@ async fn check(
     context: &JobContext,
     request: &TakeRequest,
     dumped: &Dumped,
-) -> Result<Sha256Hex, BackupError> {
+) -> Result<Checked, BackupError> {
     let stored = &dumped.stored;
+    let altered = || StoreError::Altered {
+        path: stored.path.clone(),
+    };
+    let (schema, decoded) = match &dumped.decoding {
+        Decoding::Stored(decoded) => {
+            // What was decoded while it was written, and what the finished file gives back, are both what was handed in.
+            let (schema, read) = read_finished(context, request, dumped).await?;
+            if *decoded != stored.sha256 || read != stored.sha256 {
+                return Err(altered().into());
+            }
+            (schema, Decoded::Stored)
+        }
+        Decoding::Stream(schema) => {
+            expect_same(dumped).await?;
+            (schema.clone(), Decoded::Stream)
+        }
+        Decoding::Nothing | Decoding::LeftBehind => {
+            expect_same(dumped).await?;
+            tracing::warn!(
+                database = %request.database,
+                "the dump was not decoded: its container was too slow to do so beside it, and what is sealed cannot be read back without STACKWARDEN_AGE_IDENTITY"
+            );
+            return Ok(Checked {
+                schema: None,
+                decoded: None,
+            });
+        }
+    };
+    let hashed = tokio::task::spawn_blocking(move || {
+        let text = raw_text::read(schema);
+        crate::store::hash_text(&SchemaText::parse(&text).normalised_text())
+    });
+    let lost = |_lost| StoreError::ThreadLost {
+        path: stored.path.clone(),
+    };
+    Ok(Checked {
+        schema: Some(hashed.await.map_err(lost)?),
+        decoded: Some(decoded),
+    })
+}
+
+/// Reads the finished file once more: the archive's own schema text, and the hash of the stored bytes.
+async fn read_finished(
+    context: &JobContext,
+    request: &TakeRequest,
+    dumped: &Dumped,
+) -> Result<(Vec<u8>, Sha256Hex), BackupError> {
     let archive = Archive {
         context,
         target: &request.target,
         login: &dumped.login,
         packing: dumped.packing,
     };
-    let schema = dump::schema_command(&dumped.login, dumped.packing);
-    let file = ReadBack::open(&stored.path).await?;
-    let schema = archive.feed(file, schema, Reading::Head).await?;
-    let lost = |_lost| StoreError::ThreadLost {
-        path: stored.path.clone(),
-    };
-    // What was decoded while it was written, and what the finished file gives back, are both what was handed in.
-    let decoded = dumped.decoded.as_ref();
-    if decoded != Some(&stored.sha256) || schema.sha256 != stored.sha256 {
-        let path = stored.path.clone();
-        return Err(StoreError::Altered { path }.into());
+    let path = &dumped.stored.path;
+    let file = ReadBack::open(path).await?;
+    let mut opened = Opened::of(file, path, context.keys.own_identity());
+    let schema = archive.read_schema(&mut opened).await?;
+    let finished = opened.finish().await?;
+    if finished.broken.is_some() {
+        return Err(StoreError::Altered { path: path.clone() }.into());
     }
-    let hashed = tokio::task::spawn_blocking(move || {
-        let text = raw_text::read(schema.stdout);
-        crate::store::hash_text(&SchemaText::parse(&text).normalised_text())
-    });
-    Ok(hashed.await.map_err(lost)?)
+    Ok((schema, finished.sha256))
 }
 
-struct Fed {
-    stdout: Vec<u8>,
-    sha256: Sha256Hex,
+/// What the disk gives back has to be what was handed in.
+async fn expect_same(dumped: &Dumped) -> Result<(), BackupError> {
+    let stored = &dumped.stored;
+    let read = ReadBack::open(&stored.path).await?.finish().await?;
+    if read == stored.sha256 {
+        return Ok(());
+    }
+    let path = stored.path.clone();
+    Err(StoreError::Altered { path }.into())
 }
 
 /// How far a program has been fed.
@@ -93,26 +148,38 @@ struct Feeding {
 }
 
 impl Archive<'_> {
-    /// Decodes all of an archive while it is still being written; gives the hash of what was decoded. It has a low
-    /// priority, for pg_dump holds locks and the server has other guests.
+    /// Decodes all of an archive while it is still coming. It has a low priority, for pg_dump holds locks and the server
+    /// has other guests.
     ///
     /// # Errors
     /// When it does not decode, or pg_restore fails.
     ///
     /// # Cancellation
     /// Dropped, pg_restore meets the end of its input and ends.
-    pub(super) async fn decode(&self, along: ReadBack) -> Result<Sha256Hex, BackupError> {
+    pub(super) async fn decode(&self, archive: &mut (impl Flow + Send)) -> Result<(), BackupError> {
         let decode = dump::decode_command(self.login, self.packing);
-        Ok(self.feed(along, decode, Reading::Whole).await?.sha256)
+        self.feed(archive, decode, Reading::Whole).await.map(drop)
     }
 
-    /// Gives the stored bytes to a program in the database's container and collects what it prints.
+    /// The archive's own schema text; no more of it is taken than its head.
+    ///
+    /// # Errors
+    /// When pg_restore fails.
+    pub(super) async fn read_schema(
+        &self,
+        archive: &mut (impl Flow + Send),
+    ) -> Result<Vec<u8>, BackupError> {
+        let schema = dump::schema_command(self.login, self.packing);
+        self.feed(archive, schema, Reading::Head).await
+    }
+
+    /// Gives an archive's bytes to a program in the database's container and collects what it prints.
     async fn feed(
         &self,
-        mut file: ReadBack,
+        archive: &mut (impl Flow + Send),
         spec: CommandSpec,
         reading: Reading,
-    ) -> Result<Fed, BackupError> {
+    ) -> Result<Vec<u8>, BackupError> {
         let asked = server::request(spec, StdinMode::Attached);
         let begun = server::begin(self.context, self.target, asked, Carried::Input);
         let Exec {
@@ -123,7 +190,7 @@ impl Archive<'_> {
         let feeding = Feeding::default();
         let write = async {
             let Some(mut stdin) = stdin else { return };
-            while let Some(chunk) = feeding.next(&mut file).await {
+            while let Some(chunk) = feeding.next(archive).await {
                 // A program that has read enough closes its input; its exit code tells whether that is well.
                 if stdin.write_all(&chunk).await.is_err() {
                     return;
@@ -148,17 +215,14 @@ impl Archive<'_> {
             source,
         })?;
         judge(self.packing, reading, end.code, &output.stderr().text())?;
-        Ok(Fed {
-            stdout,
-            sha256: file.finish().await?,
-        })
+        Ok(stdout)
     }
 }
 
 impl Feeding {
-    async fn next(&self, file: &mut ReadBack) -> Option<bytes::Bytes> {
+    async fn next(&self, archive: &mut (impl Flow + Send)) -> Option<bytes::Bytes> {
         self.starved.store(true, Ordering::Relaxed);
-        let chunk = file.next().await;
+        let chunk = archive.next().await;
         self.starved.store(false, Ordering::Relaxed);
         chunk
     }

@@ -1,7 +1,9 @@
 //! One try at a dump: snapshot, pg_dump, the look whether something slipped between, digests beside it.
 
+mod beside;
 mod census;
 mod pump;
+mod sink;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use super::take::{new_id, series};
 use super::{BackupError, TakeRequest};
 use crate::docker::{Carried, ExecRequest, StdinMode};
 use crate::domain::backup::suspicion::Extent;
-use crate::domain::backup::{Counted, DatabaseFacts, Level, Packing, Sha256Hex};
+use crate::domain::backup::{Counted, DatabaseFacts, Packing, Seal};
 use crate::domain::id::{BackupId, Revision};
 use crate::domain::unit::{ByteCount, Timestamp};
 use crate::job::copy::along::{Along, FileName, Ticket};
@@ -23,10 +25,13 @@ use crate::postgres::relation::{self, LeafRelation};
 use crate::postgres::snapshot::{self, Snapshot};
 use crate::postgres::vitals::database_size;
 use crate::postgres::{ApplicationName, Login, PostgresError, revision};
-use crate::store::read_back::ReadBack;
-use crate::store::staged::{StagedFile, StoredFile};
+use crate::store::staged::StoredFile;
+use beside::Beside;
 use census::{complete, count};
 use pump::{Look, pump, tie};
+
+pub(super) use beside::Decoding;
+pub(super) use sink::{Sink, Written};
 
 /// How long pg_dump waits for a table that somebody holds exclusively.
 const LOCK_WAIT: Duration = Duration::from_mins(1);
@@ -45,9 +50,10 @@ pub(super) enum Counting {
 pub(super) struct Dumped {
     pub(super) id: BackupId,
     pub(super) stored: StoredFile,
-    /// Hash of what was decoded beside the dump; `None` where nobody asks for it.
-    pub(super) decoded: Option<Sha256Hex>,
+    /// What was decoded beside the dump.
+    pub(super) decoding: Decoding,
     pub(super) packing: Packing,
+    pub(super) seal: Option<Seal>,
     pub(super) snapshot: Snapshot,
     pub(super) began_at: Timestamp,
     pub(super) server: ServerFacts,
@@ -102,9 +108,12 @@ async fn dump(
     let id = new_id(began_at)?;
     let packing = opening.tools.packing;
     let name = file_name(context, request, &opening, &id);
-    let staged = context.store.begin(&name.series, &id, packing)?;
-    let ticket = along.follow(&staged, name).await;
-    let read_along = read_along(request, &staged)?;
+    let staged = context
+        .store
+        .begin(&name.series, &id, packing, name.sealing)?;
+    let mut sink = Sink::new(staged, context.keys.recipients.as_ref())?;
+    let ticket = along.follow(sink.staged(), name).await;
+    let beside = Beside::begin(context, request, &mut sink)?;
     let asked = asked_dump(context, run, request, &opening);
     let exec = server::begin(context, &request.target, asked, Carried::Output).await?;
     let done = AtomicUsize::new(0);
@@ -114,9 +123,9 @@ async fn dump(
         &mut opening.watcher,
     );
     let pump = async {
-        let stored = pump(context, exec, staged, Look { watcher, relations }).await?;
-        let stored = Unchecked(Some(stored));
-        Ok::<_, BackupError>((stored, done.load(Ordering::Acquire)))
+        let written = pump(context, exec, sink, Look { watcher, relations }).await?;
+        let stored = Unchecked(Some(written.stored));
+        Ok::<_, BackupError>((stored, written.seal, done.load(Ordering::Acquire)))
     };
     let count = count(&counting, holder, relations, &done);
     let archive = Archive {
@@ -125,13 +134,8 @@ async fn dump(
         login: &opening.login,
         packing,
     };
-    let decode = async {
-        match read_along {
-            Some(along) => archive.decode(along).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let ((stored, done_at_end), counted, decoded) =
+    let decode = beside.decode(&archive);
+    let ((stored, seal, done_at_end), counted, decoding) =
         tokio::try_join!(pump, async { Ok(count.await) }, decode)?;
     let counted = complete(&mut opening, counted, done_at_end).await;
     let size = opening.size;
@@ -139,8 +143,9 @@ async fn dump(
     Ok(Dumped {
         id,
         stored: stored.keep()?,
-        decoded,
+        decoding,
         packing,
+        seal,
         snapshot: opening.snapshot,
         began_at,
         server: opening.server,
@@ -184,6 +189,7 @@ fn file_name(
         series: series(context, request),
         id: id.clone(),
         packing: opening.tools.packing,
+        sealing: context.keys.sealing(),
         expected: opening.size,
     }
 }
@@ -206,16 +212,6 @@ fn asked_dump(
         application: &ApplicationName::build(&context.project, run.id.as_str()),
     });
     tie(server::request(spec, StdinMode::Absent), packing)
-}
-
-/// The file as the archive's decode reads it; at `stream` nobody does.
-fn read_along(request: &TakeRequest, staged: &StagedFile) -> Result<Option<ReadBack>, BackupError> {
-    match request.level {
-        Level::Stream => Ok(None),
-        Level::Archive | Level::Restore | Level::Rows | Level::Content => {
-            Ok(Some(ReadBack::follow(staged)?))
-        }
-    }
 }
 
 async fn open(

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use super::TakeRequest;
+use super::archive_check;
 use super::attempt::Dumped;
 use super::take::series;
-use crate::domain::backup::{Level, Manifest, Origin, Packing, Sha256Hex};
+use crate::domain::backup::{Level, Manifest, Origin, Packing, Seal, Sealing};
 use crate::domain::id::BackupId;
 use crate::job::JobContext;
 use crate::store::layout;
 
 /// What the archive check and the roles add to a dump.
 pub(super) struct Checked {
-    /// Hash of the normalised schema text; `None` when it was not read back.
-    pub(super) schema: Option<Sha256Hex>,
+    /// What reading it back told; `None` when it was not read back.
+    pub(super) archive: Option<archive_check::Checked>,
     /// The roles it restores on top of.
     pub(super) globals: Option<BackupId>,
     /// From the lock to now.
@@ -27,7 +28,16 @@ pub(super) fn manifest(
     dumped: &Dumped,
     checked: Checked,
 ) -> Manifest {
-    let file = layout::stored_name(&dumped.id, dumped.packing);
+    let sealing = sealing(dumped.seal.as_ref());
+    let file = layout::stored_name(&dumped.id, dumped.packing, sealing);
+    let (schema, decoded) = match checked.archive {
+        Some(archive) => (archive.schema, archive.decoded),
+        None => (None, None),
+    };
+    let level = match decoded {
+        Some(_) => request.level.min(Level::Archive),
+        None => Level::Stream,
+    };
     Manifest {
         id: dumped.id.clone(),
         series: series(context, request),
@@ -36,11 +46,12 @@ pub(super) fn manifest(
         published_at: context.clock.now(),
         snapshot_lsn: dumped.snapshot.lsn.clone(),
         took: checked.took,
-        restore_line: restore_line(&file, dumped.packing, Entry::of(request, dumped)),
+        restore_line: restore_line(&file, dumped.packing, sealing, Entry::of(request, dumped)),
         file,
         stored_size: dumped.stored.size,
         stored_sha256: dumped.stored.sha256.clone(),
         packing: dumped.packing,
+        seal: dumped.seal.clone(),
         tool_version: dumped.tool_version.clone(),
         writer_version: env!("CARGO_PKG_VERSION").to_owned(),
         origin: Origin {
@@ -53,12 +64,13 @@ pub(super) fn manifest(
         },
         facts: Some(dumped.facts.clone()),
         revision: dumped.revision.clone(),
-        schema_fingerprint: checked.schema,
+        schema_fingerprint: schema,
         counted: dumped.counted.clone(),
         extent: dumped.extent,
         suspicion: None,
         globals: checked.globals,
-        level: request.level.min(Level::Archive),
+        level,
+        decoded,
     }
 }
 
@@ -85,8 +97,17 @@ impl Entry {
     }
 }
 
-/// The one line that restores the file with stock tools, as a superuser, into a server that lacks the database.
-pub(super) fn restore_line(file: &str, packing: Packing, entry: Entry) -> String {
+/// How a file with this seal, or without one, is stored.
+pub(super) fn sealing(seal: Option<&Seal>) -> Sealing {
+    match seal {
+        Some(_) => Sealing::Age,
+        None => Sealing::Plain,
+    }
+}
+
+/// The one line that restores the file with stock tools, as a superuser, into a server that lacks the database. `KEY` is the
+/// file with the secret key of one of the recipients.
+pub(super) fn restore_line(file: &str, packing: Packing, sealing: Sealing, entry: Entry) -> String {
     let (before, database) = match entry {
         Entry::Usual => ("", "postgres"),
         Entry::WithoutEncoding => (
@@ -94,11 +115,22 @@ pub(super) fn restore_line(file: &str, packing: Packing, entry: Entry) -> String
             "sql_ascii",
         ),
     };
-    match packing {
-        Packing::InnerZstd | Packing::InnerGzip => {
-            format!("{before}pg_restore -C -d {database} {file}")
+    let open = format!("age -d -i KEY {file} | ");
+    let restored = match (packing, sealing) {
+        (Packing::InnerZstd | Packing::InnerGzip, Sealing::Plain) => {
+            format!("pg_restore -C -d {database} {file}")
         }
-        Packing::OuterZstd => format!("{before}zstd -dc {file} | pg_restore -C -d {database}"),
-        Packing::PlainSql => format!("{before}psql -d {database} -f {file}"),
-    }
+        (Packing::InnerZstd | Packing::InnerGzip, Sealing::Age) => {
+            format!("{open}pg_restore -C -d {database}")
+        }
+        (Packing::OuterZstd, Sealing::Plain) => {
+            format!("zstd -dc {file} | pg_restore -C -d {database}")
+        }
+        (Packing::OuterZstd, Sealing::Age) => {
+            format!("{open}zstd -dc | pg_restore -C -d {database}")
+        }
+        (Packing::PlainSql, Sealing::Plain) => format!("psql -d {database} -f {file}"),
+        (Packing::PlainSql, Sealing::Age) => format!("{open}psql -d {database}"),
+    };
+    format!("{before}{restored}")
 }

@@ -6,10 +6,13 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::deadline::Step;
+use crate::archive::SealError;
 use crate::docker::DockerError;
+use crate::domain::failure::chain;
 use crate::domain::id::ServiceName;
 use crate::domain::room::Shortage;
 use crate::domain::unit::format_age;
+use crate::job::opened::OpenedError;
 use crate::job::server::ServerError;
 use crate::postgres::PostgresError;
 use crate::store::StoreError;
@@ -23,6 +26,9 @@ pub enum BackupError {
     /// The backup folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Sealing.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A program ended with an error.
     #[error("{program} failed with code {code}")]
     Program {
@@ -120,6 +126,19 @@ pub enum BackupError {
     /// We were told to stop.
     #[error("told to stop")]
     Cancelled,
+}
+
+impl From<OpenedError> for BackupError {
+    fn from(error: OpenedError) -> Self {
+        match error {
+            OpenedError::Store(error) => Self::Store(error),
+            // What is taken is read back from the disk, and with our own identity.
+            other => {
+                let told = std::io::Error::other(chain(&other));
+                Self::Store(StoreError::from_io("read", "the stored file", told))
+            }
+        }
+    }
 }
 
 impl BackupError {

@@ -5,11 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::compose::{Entry, restore_line};
+use super::attempt::{Sink, Written};
+use super::compose::{Entry, restore_line, sealing};
 use super::take::new_id;
 use super::{BackupError, Stages, Taken};
 use crate::docker::StdinMode;
-use crate::domain::backup::{Content, Counted, Level, Manifest, Origin, Packing, Reason, Series};
+use crate::domain::backup::{
+    Content, Counted, Decoded, Level, Manifest, Origin, Packing, Reason, Sealing, Series,
+};
 use crate::domain::id::BackupId;
 use crate::domain::raw_text;
 use crate::domain::roster::ServerTarget;
@@ -22,7 +25,6 @@ use crate::postgres::{ApplicationName, dump};
 use crate::store::StoreError;
 use crate::store::layout;
 use crate::store::read_back::ReadBack;
-use crate::store::staged::StoredFile;
 
 /// Roles are few; a server that needs longer is waiting for something.
 const DEADLINE: Duration = Duration::from_mins(5);
@@ -63,6 +65,12 @@ impl RunGlobals {
                 None
             }
         }
+    }
+
+    /// The text of a backup of this run, for a proof that cannot open it.
+    pub(super) fn find_text(&self, id: &BackupId) -> Option<String> {
+        let newest = self.newest.as_ref().filter(|(_, newest)| newest == id);
+        newest.map(|(text, _)| text.clone())
     }
 
     /// What was published, or the first failure where nothing was.
@@ -169,7 +177,7 @@ async fn publish(
         content: Content::Globals,
     };
     let id = new_id(began_at)?;
-    let stored = store(context, &series, &id, sql).await?;
+    let written = store(context, &series, &id, sql).await?;
     let archived_at = Instant::now();
     let head = Head {
         id,
@@ -178,8 +186,8 @@ async fn publish(
         began_at,
         took: begun.elapsed(),
     };
-    let manifest = manifest(context, target, facts, &stored, head);
-    context.store.publish(stored, &manifest)?;
+    let manifest = manifest(context, target, facts, &written, head);
+    context.store.publish(written.stored, &manifest)?;
     let stages = Stages {
         dump: dumped_at - begun,
         archive: archived_at - dumped_at,
@@ -192,20 +200,26 @@ async fn publish(
     })
 }
 
-/// Writes the text and reads it back.
+/// Writes the text, sealed where that is asked for, and reads it back.
 async fn store(
     context: &JobContext,
     series: &Series,
     id: &BackupId,
     sql: String,
-) -> Result<StoredFile, BackupError> {
-    let mut staged = context.store.begin(series, id, Packing::PlainSql)?;
-    staged.write(Bytes::from(raw_text::bytes(&sql))).await?;
-    let stored = staged.finish().await?;
+) -> Result<Written, BackupError> {
+    let keys = &context.keys;
+    let staged = context
+        .store
+        .begin(series, id, Packing::PlainSql, keys.sealing())?;
+    let mut sink = Sink::new(staged, keys.recipients.as_ref())?;
+    sink.write(Bytes::from(raw_text::bytes(&sql))).await?;
+    let written = sink.finish().await?;
+    let stored = &written.stored;
     let file = ReadBack::open(&stored.path).await?;
     if file.finish().await? == stored.sha256 {
-        return Ok(stored);
+        return Ok(written);
     }
+    let Written { stored, .. } = written;
     let path = stored.path.clone();
     // The wrong bytes are the news; a file that cannot be removed is swept at the next start.
     drop(stored.discard());
@@ -225,10 +239,12 @@ fn manifest(
     context: &JobContext,
     target: &ServerTarget,
     facts: ServerFacts,
-    stored: &StoredFile,
+    written: &Written,
     head: Head,
 ) -> Manifest {
-    let file = layout::stored_name(&head.id, Packing::PlainSql);
+    let Written { stored, seal } = written;
+    let sealing = sealing(seal.as_ref());
+    let file = layout::stored_name(&head.id, Packing::PlainSql, sealing);
     Manifest {
         id: head.id,
         series: head.series,
@@ -237,11 +253,12 @@ fn manifest(
         published_at: context.clock.now(),
         snapshot_lsn: None,
         took: head.took,
-        restore_line: restore_line(&file, Packing::PlainSql, Entry::Usual),
+        restore_line: restore_line(&file, Packing::PlainSql, sealing, Entry::Usual),
         file,
         stored_size: stored.size,
         stored_sha256: stored.sha256.clone(),
         packing: Packing::PlainSql,
+        seal: seal.clone(),
         tool_version: facts.version.clone(),
         writer_version: env!("CARGO_PKG_VERSION").to_owned(),
         origin: Origin {
@@ -260,5 +277,9 @@ fn manifest(
         suspicion: None,
         globals: None,
         level: Level::Archive,
+        decoded: Some(match sealing {
+            Sealing::Plain => Decoded::Stored,
+            Sealing::Age => Decoded::Stream,
+        }),
     }
 }

@@ -11,7 +11,7 @@ use super::{
     BackupError, RunGlobals, Stages, TakeRequest, Taken, archive_check, compose, courtesy,
     predecessor,
 };
-use crate::domain::backup::{Content, Level, Manifest, Series, Sha256Hex};
+use crate::domain::backup::{Content, Level, Manifest, Series};
 use crate::domain::id::BackupId;
 use crate::domain::job::JobKind;
 use crate::domain::progress;
@@ -90,8 +90,8 @@ impl Task<'_> {
         let mut own = None;
         let (begun, mut dumped) = self.dump_in_turn(locking, &mut own).await?;
         let dumped_at = Instant::now();
-        let schema = match self.check(&dumped).await {
-            Ok(schema) => schema,
+        let archive = match self.check(&dumped).await {
+            Ok(archive) => archive,
             Err(error) => {
                 // The check's error is the one to tell; a file that cannot be removed is swept at the next start.
                 drop(dumped.stored.discard());
@@ -108,7 +108,7 @@ impl Task<'_> {
             return Err(BackupError::Cancelled);
         }
         let checked = compose::Checked {
-            schema,
+            archive,
             globals: roles,
             took: begun.elapsed(),
         };
@@ -308,8 +308,8 @@ impl<'a> Task<'a> {
         self.deadline.bound(Step::Pause, rest).await
     }
 
-    /// Reads back what was stored, unless nobody asks for it; gives the hash of the archive's schema.
-    async fn check(&self, dumped: &Dumped) -> Result<Option<Sha256Hex>, BackupError> {
+    /// Reads back what was stored, unless nobody asks for it.
+    async fn check(&self, dumped: &Dumped) -> Result<Option<archive_check::Checked>, BackupError> {
         if self.request.level == Level::Stream {
             return Ok(None);
         }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::backup::{Manifest, Packing, Series};
+use crate::domain::backup::{Manifest, Packing, Sealing, Series};
 use crate::domain::failure::chain;
 use crate::domain::id::BackupId;
 use crate::domain::unit::ByteCount;
@@ -59,6 +59,7 @@ pub(in crate::job) struct FileName {
     pub(in crate::job) series: Series,
     pub(in crate::job) id: BackupId,
     pub(in crate::job) packing: Packing,
+    pub(in crate::job) sealing: Sealing,
     pub(in crate::job) expected: Option<ByteCount>,
 }
 
@@ -154,8 +155,9 @@ async fn carry(store: &S3Store, follow: Follow, bounds: &Bounds) -> Result<(), S
         source,
         mut decision,
     } = follow;
+    let file = layout::stored_name(&name.id, name.packing, name.sealing);
     let aim = Aim {
-        key: store.key_of_file(&name.series, &layout::stored_name(&name.id, name.packing)),
+        key: store.key_of_file(&name.series, &file),
         expected: name.expected,
         standstill: STANDSTILL,
     };

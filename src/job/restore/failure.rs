@@ -8,6 +8,7 @@ use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ServiceName};
 use crate::domain::room::Shortage;
 use crate::domain::unit::format_age;
 use crate::job::backup::BackupError;
+use crate::job::opened::OpenedError;
 use crate::job::server::ServerError;
 use crate::job::verify::VerifyError;
 use crate::store::StoreError;
@@ -175,6 +176,9 @@ pub enum RestoreError {
     /// The folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A sealed file.
+    #[error(transparent)]
+    Opened(#[from] OpenedError),
     /// The server.
     #[error(transparent)]
     Server(#[from] ServerError),

@@ -24,7 +24,7 @@ impl Site<'_> {
         manifest: &Manifest,
         schema: &str,
     ) -> Result<BTreeSet<String>, RestoreError> {
-        let Some(globals) = self.or_cancelled(material.read_roles()).await? else {
+        let Some(globals) = self.or_cancelled(material.read_roles(self.context)).await? else {
             return Ok(BTreeSet::new());
         };
         let globals = raw_text::read(globals);

@@ -1,19 +1,20 @@
 //! Where the bytes of a restore come from: a stored file, or an object of the bucket. Read in order, hashed while they
 //! flow, and judged by their hash at the end, before anything is published.
 
-mod rest;
-
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::RestoreError;
-use crate::domain::backup::{Content, Destination, Manifest, Packing, Series, Sha256Hex, Standing};
+use crate::domain::backup::{
+    Content, Destination, Manifest, Packing, Sealing, Series, Sha256Hex, Standing,
+};
 use crate::domain::id::BackupId;
 use crate::domain::job::JobKind;
 use crate::domain::restore::Source;
 use crate::domain::unit::ByteCount;
 use crate::job::JobContext;
+use crate::job::opened::{Opened, OpenedError, Rest, find_closed, read_all};
 use crate::job::progress::Progress;
 use crate::job::server::Flow;
 use crate::job::verify::file::{find_file, find_own};
@@ -22,7 +23,6 @@ use crate::store::StoreError;
 use crate::store::codec::{Detail, decode_manifest};
 use crate::store::layout::{self, FileRole};
 use crate::store::s3::S3Store;
-use rest::{Reading, Rest};
 
 /// The folder of the roles beside those of the databases.
 const GLOBALS: &str = "globals";
@@ -46,8 +46,20 @@ struct Roles {
 }
 
 impl Material {
-    /// Finds what an order names.
+    /// Finds what an order names. What stays closed is told before anything begins.
     pub(super) async fn find(context: &JobContext, source: &Source) -> Result<Self, RestoreError> {
+        let found = Self::look(context, source).await?;
+        let roles = found.roles.as_ref().map(|roles| &roles.rest);
+        for rest in std::iter::once(&found.rest).chain(roles) {
+            if let Some(why) = find_closed(context, rest).await? {
+                let file = rest.shown();
+                return Err(OpenedError::Closed { file, why }.into());
+            }
+        }
+        Ok(found)
+    }
+
+    async fn look(context: &JobContext, source: &Source) -> Result<Self, RestoreError> {
         match source {
             Source::Backup { database, id, from } => {
                 let series = Series {
@@ -158,17 +170,21 @@ impl Material {
             return Err(only_roles(&path));
         }
         let folder = beside.parent().and_then(Path::parent);
-        let roles = folder.zip(manifest.globals.as_ref()).map(|(folder, id)| {
-            let file = layout::stored_name(id, Packing::PlainSql);
-            folder.join(GLOBALS).join(file)
-        });
-        let roles = match roles {
-            Some(roles) if tokio::fs::try_exists(&roles).await.unwrap_or(false) => Some(Roles {
-                rest: Rest::Disk(roles),
-                expected: None,
-            }),
-            _ => None,
-        };
+        let mut roles = None;
+        for sealing in [Sealing::Age, Sealing::Plain] {
+            let named = folder.zip(manifest.globals.as_ref()).map(|(folder, id)| {
+                let file = layout::stored_name(id, Packing::PlainSql, sealing);
+                folder.join(GLOBALS).join(file)
+            });
+            if let Some(named) = named
+                && tokio::fs::try_exists(&named).await.unwrap_or(false)
+            {
+                roles = Some(Roles {
+                    rest: Rest::Disk(named),
+                    expected: None,
+                });
+            }
+        }
         Ok(Self {
             rest: Rest::Disk(path.with_file_name(&manifest.file)),
             manifest: Some(Box::new(manifest)),
@@ -221,7 +237,7 @@ impl Material {
     ) -> Result<Stored<'a>, RestoreError> {
         let expected = self.manifest.as_ref().map(|it| it.stored_sha256.clone());
         Ok(Stored {
-            read: self.rest.open().await?,
+            opened: Opened::open(context, &self.rest).await?,
             expected,
             file: self.shown(),
             progress: &context.progress,
@@ -229,16 +245,14 @@ impl Material {
     }
 
     /// The text of the roles that it stands on, in whatever encoding.
-    pub(super) async fn read_roles(&self) -> Result<Option<Vec<u8>>, RestoreError> {
+    pub(super) async fn read_roles(
+        &self,
+        context: &JobContext,
+    ) -> Result<Option<Vec<u8>>, RestoreError> {
         let Some(roles) = &self.roles else {
             return Ok(None);
         };
-        let mut read = roles.rest.open().await?;
-        let mut text = Vec::new();
-        while let Some(chunk) = read.next().await {
-            text.extend_from_slice(&chunk);
-        }
-        let found = read.finish().await?;
+        let (text, found) = read_all(context, &roles.rest).await?;
         if roles.expected.as_ref().is_some_and(|it| *it != found) {
             let file = roles.rest.shown();
             return Err(RestoreError::AlteredRoles { file });
@@ -286,7 +300,7 @@ impl Roles {
 
 /// Stored bytes on their way. The one place that knows where they rest.
 pub(super) struct Stored<'a> {
-    read: Reading,
+    opened: Opened,
     expected: Option<Sha256Hex>,
     file: String,
     progress: &'a Progress,
@@ -294,7 +308,7 @@ pub(super) struct Stored<'a> {
 
 impl Flow for Stored<'_> {
     async fn next(&mut self) -> Option<Bytes> {
-        let chunk = self.read.next().await?;
+        let chunk = self.opened.next().await?;
         self.progress.carry(JobKind::Restore, chunk.len());
         Some(chunk)
     }
@@ -303,10 +317,12 @@ impl Flow for Stored<'_> {
 impl Stored<'_> {
     /// Reads what is left; says whether all of it is what was written.
     pub(super) async fn finish(self) -> Result<Sha256Hex, RestoreError> {
-        let found = self.read.finish().await?;
-        match self.expected {
-            Some(expected) if expected != found => Err(RestoreError::Altered { file: self.file }),
-            _ => Ok(found),
+        let Self { expected, file, .. } = self;
+        let found = self.opened.finish().await?;
+        match (expected, found.broken) {
+            (Some(expected), _) if expected != found.sha256 => Err(RestoreError::Altered { file }),
+            (_, Some(source)) => Err(OpenedError::Broken { file, source }.into()),
+            (_, None) => Ok(found.sha256),
         }
     }
 }

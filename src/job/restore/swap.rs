@@ -81,6 +81,7 @@ impl Site<'_> {
             database: database.clone(),
             reason: Reason::PreRestore,
             level: level.max(Level::Archive),
+            stage: None,
         };
         let series = |content| Series {
             project: self.context.project.clone(),

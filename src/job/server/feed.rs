@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 
 use super::{ServerError, begin, docker_error, request};
-use crate::docker::{Carried, END_TRAILS_OUTPUT, Exec, ExecOutput, StdinMode};
+use crate::docker::{Carried, DockerError, END_TRAILS_OUTPUT, Exec, ExecOutput, StdinMode};
 use crate::domain::roster::ServerTarget;
 use crate::job::JobContext;
 use crate::postgres::CommandSpec;
@@ -40,6 +40,23 @@ pub async fn feed(
 ) -> Result<Fed, ServerError> {
     let asked = request(spec, StdinMode::Attached);
     let begun = begin(context, target, asked, Carried::Input).await?;
+    let fed = feed_exec(context, begun, flow, sink).await;
+    fed.map_err(|source| docker_error(target, source))
+}
+
+/// The same with a program that has begun, in whatever container.
+///
+/// # Errors
+/// When how it ended cannot be learned.
+///
+/// # Cancellation
+/// As of [`feed`].
+pub async fn feed_exec(
+    context: &JobContext,
+    begun: Exec,
+    flow: &mut (impl Flow + Send),
+    sink: impl FnMut(&[u8]) + Send,
+) -> Result<Fed, DockerError> {
     let Exec {
         id,
         stdin,
@@ -60,14 +77,12 @@ pub async fn feed(
         tokio::pin!(write, read);
         // The end of the output decides, never the end of the input: some engines leave a writer hanging whose program
         // ended without reading everything.
-        let read = tokio::select! {
-            read = &mut read => read,
-            () = &mut write => read.await,
-        };
-        read.map_err(|source| docker_error(target, source))?;
+        tokio::select! {
+            read = &mut read => read?,
+            () = &mut write => read.await?,
+        }
     }
-    let end = context.docker.exec_end(&id, END_TRAILS_OUTPUT).await;
-    let end = end.map_err(|source| docker_error(target, source))?;
+    let end = context.docker.exec_end(&id, END_TRAILS_OUTPUT).await?;
     Ok(Fed {
         code: end.code,
         stderr: output.stderr().text(),
@@ -77,7 +92,7 @@ pub async fn feed(
 async fn read(
     output: &mut ExecOutput,
     mut sink: impl FnMut(&[u8]) + Send,
-) -> Result<(), crate::docker::DockerError> {
+) -> Result<(), DockerError> {
     while let Some(chunk) = output.next().await? {
         sink(&chunk);
     }

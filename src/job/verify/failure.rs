@@ -8,7 +8,9 @@ use thiserror::Error;
 use super::scratch::Place;
 use crate::docker::DockerError;
 use crate::domain::id::{BackupId, DatabaseRef};
+use crate::domain::room::Shortage;
 use crate::domain::unit::format_age;
+use crate::job::opened::OpenedError;
 use crate::job::server::ServerError;
 use crate::postgres::PostgresError;
 use crate::store::StoreError;
@@ -80,6 +82,9 @@ pub enum VerifyError {
     /// The bucket.
     #[error("the copy in the bucket could not be read")]
     Bucket(#[from] S3Error),
+    /// A sealed file.
+    #[error(transparent)]
+    Opened(OpenedError),
     /// The live server.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -111,6 +116,17 @@ pub enum VerifyError {
         /// How long we waited.
         waited: Duration,
     },
+    /// A copy would leave too little room.
+    #[error("Docker's disk has too little room for a copy: {shortage}")]
+    NoRoom {
+        /// How much is missing.
+        shortage: Shortage,
+    },
+    /// The stream of a sealed backup did not come by whole.
+    #[error(
+        "it is sealed, and not all of its stream reached the scratch server while it was taken; the next backup is proven again, or set STACKWARDEN_AGE_IDENTITY_FILE and ask for this one"
+    )]
+    Incomplete,
     /// It took too long altogether.
     #[error(
         "the proof was not done after {} and was ended; raise STACKWARDEN_DEADLINE, or ask for a lower stackwarden.backup.verify",
@@ -123,4 +139,14 @@ pub enum VerifyError {
     /// We were told to stop.
     #[error("told to stop")]
     Cancelled,
+}
+
+impl From<OpenedError> for VerifyError {
+    fn from(error: OpenedError) -> Self {
+        match error {
+            OpenedError::Store(error) => Self::Store(error),
+            OpenedError::Bucket(error) => Self::Bucket(error),
+            closed => Self::Opened(closed),
+        }
+    }
 }

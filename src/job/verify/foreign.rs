@@ -94,7 +94,7 @@ pub(super) async fn judge(
         file: path.display().to_string(),
     })?;
     let material = Material {
-        host_file,
+        host_file: Some(host_file),
         image: None,
         // A packed one is larger.
         database: ByteCount(tokio::fs::metadata(path).await.map_or(0, |it| it.len())),

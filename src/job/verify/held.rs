@@ -11,6 +11,7 @@ use crate::domain::backup::{Backup, Destination, Level, Manifest, Proof, Series,
 use crate::domain::id::BackupId;
 use crate::domain::job::JobKind;
 use crate::job::JobContext;
+use crate::job::opened::{Rest, read_all};
 use crate::store::read_back::ReadBack;
 use crate::store::s3::{S3Error, S3Store};
 use crate::store::staged::{Growth, StagedFile};
@@ -137,8 +138,12 @@ impl Held {
         };
         let has_room = asked > Level::Archive && self.fits(context)?;
         let mut staged = if has_room {
-            let (id, packing) = (&manifest.id, manifest.packing);
-            Some(context.store.begin(&manifest.series, id, packing)?)
+            let (id, packing, sealing) = (&manifest.id, manifest.packing, manifest.sealing());
+            Some(
+                context
+                    .store
+                    .begin(&manifest.series, id, packing, sealing)?,
+            )
         } else {
             None
         };
@@ -224,27 +229,27 @@ pub(super) async fn read_roles(
     series: &Series,
     id: &BackupId,
 ) -> Result<Option<Vec<u8>>, VerifyError> {
+    let Some(rest) = find_roles(context, series, id).await? else {
+        return Ok(None);
+    };
+    let (text, _sha256) = read_all(context, &rest).await?;
+    Ok(Some(text))
+}
+
+async fn find_roles(
+    context: &JobContext,
+    series: &Series,
+    id: &BackupId,
+) -> Result<Option<Rest>, VerifyError> {
     if let Some(globals) = context.store.find(series, id)? {
         let path = context.store.path_of(&globals.manifest);
-        match tokio::fs::read(&path).await {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && context.s3.is_some() => {}
-            Err(source) => {
-                return Err(crate::store::StoreError::from_io("read", &path, source).into());
-            }
+        if context.s3.is_none() || tokio::fs::try_exists(&path).await.unwrap_or(true) {
+            return Ok(Some(Rest::Disk(path)));
         }
     }
     let Some(store) = &context.s3 else {
         return Ok(None);
     };
-    let Some(globals) = store.find(series, id).await? else {
-        return Ok(None);
-    };
-    let mut object = store.open(&store.key_of(&globals)).await?;
-    let mut text = Vec::new();
-    while let Some(chunk) = object.next().await {
-        text.extend_from_slice(&chunk);
-    }
-    object.finish().await?;
-    Ok(Some(text))
+    let globals = store.find(series, id).await?;
+    Ok(globals.map(|globals| Rest::in_bucket(store, &globals)))
 }

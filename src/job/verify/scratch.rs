@@ -3,6 +3,7 @@
 mod container;
 mod ending;
 mod place;
+mod spool;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{VerifyError, is_outer, or_cancelled};
 use crate::docker::{ExecRequest, ExecResult, StdinMode};
-use crate::domain::backup::Manifest;
+use crate::domain::backup::{Manifest, Sealing};
 use crate::domain::failure::{bounded, chain};
 use crate::domain::id::{ContainerId, DatabaseName, ImageId};
 use crate::domain::raw_text;
@@ -45,7 +46,8 @@ pub(super) const JOBS: u32 = 2;
 /// The file a scratch server is to see, and the image it was made with.
 #[derive(Debug)]
 pub(super) struct Material {
-    pub(super) host_file: PathBuf,
+    /// `None` where nothing of the host is to be seen, since what is stored is sealed.
+    pub(super) host_file: Option<PathBuf>,
     pub(super) image: Option<ImageId>,
     /// How large its database is, as far as is known.
     pub(super) database: ByteCount,
@@ -71,7 +73,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Starts a server like the live one, with the stored file mounted read-only.
+    /// Starts a server like the live one, with the stored file mounted read-only; a sealed one is opened into it.
     pub(super) async fn start(
         context: &JobContext,
         run: &Run,
@@ -83,18 +85,28 @@ impl Scratch {
         let not_mountable = || VerifyError::NotMountable {
             file: manifest.file.clone(),
         };
+        let host_file = match manifest.sealing() {
+            Sealing::Plain => Some(context.host_path(path).ok_or_else(not_mountable)?),
+            Sealing::Age => None,
+        };
         let material = Material {
-            host_file: context.host_path(path).ok_or_else(not_mountable)?,
+            host_file,
             image: Some(ImageId::new(manifest.origin.image_id.clone())),
             database: database_size(manifest),
         };
         let mut scratch = Self::start_with(context, run, server, material, place).await?;
-        if !is_outer(manifest.packing) {
+        if manifest.sealing() == Sealing::Plain && !is_outer(manifest.packing) {
             return Ok(scratch);
         }
         scratch.file = UNPACKED;
+        let filled = async {
+            match manifest.sealing() {
+                Sealing::Plain => scratch.unpack(context).await,
+                Sealing::Age => scratch.unseal(context, manifest, path).await,
+            }
+        };
         let unpacked = tokio::select! {
-            unpacked = scratch.unpack(context) => unpacked,
+            unpacked = filled => unpacked,
             () = run.stop.cancelled() => Err(VerifyError::Cancelled.into()),
         };
         match unpacked {
@@ -156,17 +168,7 @@ impl Scratch {
         let command = ScratchPlan::unpack_command(ARCHIVE, UNPACKED);
         let unpacked = self.run(context, command, None).await?;
         self.expect_room(&unpacked)?;
-        let said = bounded(unpacked.stderr.trim(), 1_000);
-        match judge_unpacking(unpacked.code, &unpacked.stderr) {
-            Unpacking::Done => Ok(()),
-            Unpacking::Broken => Err(StartError::Undecodable(said)),
-            Unpacking::WithoutProgram => Err(StartError::Unserved(said)),
-            Unpacking::Failed => Err(VerifyError::Scratch {
-                operation: "could not unpack the archive",
-                said,
-            }
-            .into()),
-        }
+        judge_ending(unpacked.code, &unpacked.stderr)
     }
 
     async fn wait_until_ready(&self, context: &JobContext) -> Result<(), StartError> {
@@ -239,6 +241,21 @@ impl Scratch {
         if let Err(error) = context.docker.remove(&self.container).await {
             tracing::warn!(error = %chain(&error), "the scratch server could not be removed; the next proof tries again");
         }
+    }
+}
+
+/// What the end of a program that unpacks says of what it unpacked.
+fn judge_ending(code: i64, stderr: &str) -> Result<(), StartError> {
+    let said = bounded(stderr.trim(), 1_000);
+    match judge_unpacking(code, stderr) {
+        Unpacking::Done => Ok(()),
+        Unpacking::Broken => Err(StartError::Undecodable(said)),
+        Unpacking::WithoutProgram => Err(StartError::Unserved(said)),
+        Unpacking::Failed => Err(VerifyError::Scratch {
+            operation: "could not unpack the archive",
+            said,
+        }
+        .into()),
     }
 }
 

@@ -10,8 +10,8 @@ use self::part::{ExtentFormat, FactsFormat, SequenceFormat, SuspicionFormat, Tab
 use super::{CodecError, Detail, FORMAT, check_format, to_bytes, unknown};
 use crate::domain::backup::suspicion::Extent;
 use crate::domain::backup::{
-    Census, Content, Counted, DatabaseFacts, Level, Manifest, Origin, Packing, Reason, Series,
-    Sha256Hex,
+    Census, Content, Counted, DatabaseFacts, Decoded, Level, Manifest, Origin, Packing, Reason,
+    Recipient, Seal, Series, Sha256Hex,
 };
 use crate::domain::comparison::TableFacts;
 use crate::domain::id::{BackupId, DatabaseName, ProjectName, Revision, ServiceName};
@@ -40,7 +40,15 @@ struct ManifestFormat {
     stored_bytes: u64,
     stored_sha256: String,
     compression: String,
+    /// Absent for a file that is not sealed.
+    #[serde(default)]
+    recipients: Option<Vec<String>>,
+    #[serde(default)]
+    plain_bytes: Option<u64>,
     level: String,
+    /// What was decoded to reach that level.
+    #[serde(default)]
+    decoded: Option<String>,
     restore: String,
     globals: Option<String>,
     revision: Option<String>,
@@ -98,7 +106,10 @@ pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
         stored_bytes: manifest.stored_size.0,
         stored_sha256: manifest.stored_sha256.0.clone(),
         compression: manifest.packing.as_str().to_owned(),
+        recipients: manifest.seal.as_ref().map(names),
+        plain_bytes: manifest.seal.as_ref().map(|seal| seal.plain_size.0),
         level: manifest.level.as_str().to_owned(),
+        decoded: manifest.decoded.map(|it| it.as_str().to_owned()),
         restore: manifest.restore_line.clone(),
         globals: manifest.globals.as_ref().map(ToString::to_string),
         revision: manifest.revision.as_ref().map(ToString::to_string),
@@ -121,6 +132,10 @@ pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
     })
 }
 
+fn names(seal: &Seal) -> Vec<String> {
+    seal.recipients.iter().map(|it| it.0.clone()).collect()
+}
+
 fn retention_class(reason: Reason) -> &'static str {
     match reason {
         Reason::PreMigration | Reason::PreRestore => reason.as_str(),
@@ -136,6 +151,7 @@ pub fn decode_manifest(bytes: &[u8], detail: Detail) -> Result<Manifest, CodecEr
     check_format(bytes)?;
     let read: ManifestFormat = serde_json::from_slice(bytes).map_err(CodecError::Shape)?;
     let counted = counted(&read, detail)?;
+    let seal = seal(&read);
     let content = match read.database {
         Some(name) => Content::Database(DatabaseName::new(name)),
         None => Content::Globals,
@@ -157,6 +173,7 @@ pub fn decode_manifest(bytes: &[u8], detail: Detail) -> Result<Manifest, CodecEr
         stored_sha256: Sha256Hex(read.stored_sha256),
         packing: Packing::find(&read.compression)
             .ok_or_else(|| unknown("compression", read.compression))?,
+        seal,
         tool_version: read.pg_dump,
         writer_version: read.tool.trim_start_matches("stackwarden ").to_owned(),
         origin: Origin {
@@ -174,8 +191,21 @@ pub fn decode_manifest(bytes: &[u8], detail: Detail) -> Result<Manifest, CodecEr
         extent: read.extent.map(Extent::from),
         suspicion: read.suspect.map(SuspicionFormat::read).transpose()?,
         globals: read.globals.as_deref().map(parse_id).transpose()?,
+        decoded: read.decoded.as_deref().map(decoded).transpose()?,
         level: Level::find(&read.level).ok_or_else(|| unknown("level", read.level))?,
         restore_line: read.restore,
+    })
+}
+
+fn decoded(word: &str) -> Result<Decoded, CodecError> {
+    Decoded::find(word).ok_or_else(|| unknown("decoded", word))
+}
+
+fn seal(read: &ManifestFormat) -> Option<Seal> {
+    let recipients = read.recipients.as_ref()?.iter().cloned();
+    Some(Seal {
+        recipients: recipients.map(Recipient).collect(),
+        plain_size: ByteCount(read.plain_bytes.unwrap_or(read.stored_bytes)),
     })
 }
 

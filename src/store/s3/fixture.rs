@@ -56,7 +56,7 @@ impl Stage {
     /// A stored file of so many bytes that differ, and its manifest.
     pub(super) fn stored(&self, size: u64) -> (std::path::PathBuf, Manifest) {
         let manifest = crate::domain::backup::example_backup(Vec::new()).manifest;
-        let file = layout::stored_name(&manifest.id, manifest.packing);
+        let file = layout::stored_name(&manifest.id, manifest.packing, manifest.sealing());
         let path = self.folder.path().join(&file);
         let mut seed = 1_u64;
         let bytes: Vec<u8> = (0..size)

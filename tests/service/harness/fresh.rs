@@ -18,13 +18,23 @@ impl FreshServer {
     /// Starts one that sees the backup folder of a stack.
     #[track_caller]
     pub fn start(stack: &Stack, image: &str) -> Self {
+        Self::start_with(stack, image, &[])
+    }
+
+    /// The same with more to see, as `docker run -v` has it.
+    #[track_caller]
+    pub fn start_with(stack: &Stack, image: &str, mounts: &[String]) -> Self {
         let container = format!("{}-fresh", stack.project());
         let label = format!("test.stack={}", stack.project());
         let volume = format!("{}:{FOLDER}", stack.backup_folder().display());
         let trust = "POSTGRES_HOST_AUTH_METHOD=trust";
-        let words = [
-            "run", "-d", "--name", &container, "--label", &label, "-v", &volume, "-e", trust, image,
+        let mut words = vec![
+            "run", "-d", "--name", &container, "--label", &label, "-v", &volume,
         ];
+        for mount in mounts {
+            words.extend(["-v", mount]);
+        }
+        words.extend(["-e", trust, image]);
         drop(docker(&words).ok());
         let server = Self { container };
         wait_until("the fresh server takes connections", SOON, || {

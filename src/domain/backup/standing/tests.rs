@@ -24,6 +24,7 @@ pub(in crate::domain) fn manifest() -> Manifest {
         stored_size: ByteCount(1),
         stored_sha256: Sha256Hex(String::new()),
         packing: Packing::InnerZstd,
+        seal: None,
         tool_version: String::new(),
         writer_version: String::new(),
         origin: Origin {
@@ -42,6 +43,7 @@ pub(in crate::domain) fn manifest() -> Manifest {
         suspicion: None,
         globals: None,
         level: Level::Archive,
+        decoded: None,
         restore_line: String::new(),
     }
 }

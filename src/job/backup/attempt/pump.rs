@@ -2,6 +2,7 @@
 
 use tokio::time::timeout;
 
+use super::sink::{Sink, Written};
 use crate::docker::{END_TRAILS_OUTPUT, Exec, ExecOutput, ExecRequest};
 use crate::domain::backup::Packing;
 use crate::domain::job::JobKind;
@@ -10,7 +11,6 @@ use crate::job::backup::BackupError;
 use crate::job::server::Connected;
 use crate::postgres::relation::{self, LeafRelation, slipped};
 use crate::postgres::{classify_stderr, dump};
-use crate::store::staged::{StagedFile, StoredFile};
 
 /// The look at the first byte: pg_dump holds all its locks by then.
 pub(super) struct Look<'a> {
@@ -29,13 +29,13 @@ impl Look<'_> {
     }
 }
 
-/// Carries the dump to the disk, once, and learns how pg_dump ended.
+/// Carries the dump to where it goes, once, and learns how pg_dump ended.
 pub(super) async fn pump(
     context: &JobContext,
     exec: Exec,
-    mut staged: StagedFile,
+    mut sink: Sink,
     mut look: Look<'_>,
-) -> Result<StoredFile, BackupError> {
+) -> Result<Written, BackupError> {
     let Exec {
         id,
         stdin,
@@ -51,7 +51,7 @@ pub(super) async fn pump(
             }
         }
         context.progress.carry(JobKind::Backup, chunk.len());
-        staged.write(chunk).await?;
+        sink.write(chunk).await?;
     }
     let end = context.docker.exec_end(&id, END_TRAILS_OUTPUT).await;
     let end = end.map_err(|source| BackupError::Stream {
@@ -74,7 +74,7 @@ pub(super) async fn pump(
             source,
         });
     }
-    Ok(staged.finish().await?)
+    sink.finish().await
 }
 
 /// A dump ends with our connection: a killed sidecar leaves no pg_dump with its locks behind. Through a

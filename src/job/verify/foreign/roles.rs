@@ -3,6 +3,7 @@
 use super::Court;
 use crate::domain::backup::Content;
 use crate::domain::raw_text;
+use crate::job::opened::{Rest, read_all};
 use crate::job::verify::VerifyError;
 use crate::postgres::scratch::filter_globals;
 
@@ -18,7 +19,7 @@ impl Court<'_> {
         });
         let Some(newest) = newest else { return Ok(()) };
         let path = self.context.store.path_of(&newest.manifest);
-        let Ok(sql) = tokio::fs::read(&path).await else {
+        let Ok((sql, _sha256)) = read_all(self.context, &Rest::Disk(path)).await else {
             return Ok(());
         };
         let sql = raw_text::read(sql);

@@ -37,6 +37,10 @@ pub(super) async fn request(
         .as_ref()
         .map(|own| own.id.to_string())
         .unwrap_or_default();
+    let binds = material.host_file.into_iter().map(|host| ReadOnlyBind {
+        host,
+        target: PathBuf::from(ARCHIVE),
+    });
     Ok(ScratchRequest {
         name: SCRATCH_NAME.to_owned(),
         image_id: image_of(context, server, material.image).await,
@@ -48,10 +52,7 @@ pub(super) async fn request(
         entrypoint: command.next().into_iter().collect(),
         command: command.collect(),
         env: start.env,
-        binds: vec![ReadOnlyBind {
-            host: material.host_file,
-            target: PathBuf::from(ARCHIVE),
-        }],
+        binds: binds.collect(),
         data: place.data(context.limits.proof_memory),
         shm_size: live.shm_size,
         memory: Some(context.limits.proof_memory),

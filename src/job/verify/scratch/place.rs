@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::FOLDER;
 use crate::docker::ScratchData;
-use crate::domain::backup::Manifest;
+use crate::domain::backup::{Manifest, Sealing};
 use crate::domain::room::GROWTH;
 use crate::domain::unit::ByteCount;
 
@@ -24,7 +24,12 @@ impl Place {
     /// Memory for what probably fits well below the cap, which it counts against; disk for the rest. A guess: what compresses
     /// well or has very many tables needs more, and is then restored again on disk.
     pub(in crate::job::verify) fn guess(manifest: &Manifest, cap: ByteCount) -> Self {
-        let expected = BASE + manifest.stored_size.0.saturating_mul(GROWTH);
+        // What is sealed is opened into the same place.
+        let spooled = match manifest.sealing() {
+            Sealing::Plain => 0,
+            Sealing::Age => manifest.stored_size.0,
+        };
+        let expected = BASE + manifest.stored_size.0.saturating_mul(GROWTH) + spooled;
         let available = memory_available().unwrap_or(0);
         if expected <= cap.0 / 2 && expected <= available / 4 {
             Self::Memory

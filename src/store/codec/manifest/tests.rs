@@ -51,6 +51,10 @@ fn manifest(name: String, tables: Vec<TableFacts>) -> Manifest {
         stored_size: ByteCount(12),
         stored_sha256: Sha256Hex("ab".into()),
         packing: Packing::InnerZstd,
+        seal: Some(Seal {
+            recipients: vec![Recipient("age1a".into()), Recipient("age1b".into())],
+            plain_size: ByteCount(40),
+        }),
         tool_version: "17.10".into(),
         writer_version: "0.1.0".into(),
         origin: Origin {
@@ -83,6 +87,7 @@ fn manifest(name: String, tables: Vec<TableFacts>) -> Manifest {
         }),
         globals: Some(BackupId::parse("20260121T015959Z-0000").unwrap()),
         level: Level::Archive,
+        decoded: Some(Decoded::Stream),
         restore_line: "pg_restore".into(),
     }
 }

@@ -1,31 +1,49 @@
-//! Where stored bytes rest, and the one reader of them: whatever has to be undone to the bytes is undone around it.
+//! Where stored bytes rest, and the one reader of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::OpenedError;
+use crate::domain::backup::Sealing;
 use crate::domain::backup::{Manifest, Sha256Hex};
-use crate::job::restore::RestoreError;
+use crate::store::layout;
 use crate::store::read_back::ReadBack;
 use crate::store::s3::{Download, S3Store};
 
 /// Where bytes rest.
 #[derive(Debug)]
-pub(super) enum Rest {
+pub enum Rest {
+    /// A file.
     Disk(PathBuf),
-    Bucket { store: S3Store, key: String },
+    /// An object of the bucket.
+    Bucket {
+        /// The bucket.
+        store: S3Store,
+        /// The object's key.
+        key: String,
+    },
 }
 
 impl Rest {
-    pub(super) fn in_bucket(store: &S3Store, manifest: &Manifest) -> Self {
+    /// The object of a backup.
+    pub fn in_bucket(store: &S3Store, manifest: &Manifest) -> Self {
         Self::Bucket {
             key: store.key_of(manifest),
             store: store.clone(),
         }
     }
 
+    /// Whether they are sealed.
+    pub fn sealing(&self) -> Sealing {
+        match self {
+            Self::Disk(path) => layout::sealing(path),
+            Self::Bucket { key, .. } => layout::sealing(Path::new(key)),
+        }
+    }
+
     /// For sentences.
-    pub(super) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Self::Disk(path) => path.display().to_string(),
             Self::Bucket { store, key } => format!("{key} in {}", store.place()),
@@ -33,7 +51,10 @@ impl Rest {
     }
 
     /// Begins to read.
-    pub(super) async fn open(&self) -> Result<Reading, RestoreError> {
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or the store does not give the object.
+    pub async fn open(&self) -> Result<Reading, OpenedError> {
         Ok(match self {
             Self::Disk(path) => Reading::File(ReadBack::open(path).await?),
             Self::Bucket { store, key } => Reading::Object(Box::new(store.open(key).await?)),
@@ -42,13 +63,17 @@ impl Rest {
 }
 
 /// Stored bytes as they come back, hashed on the way.
-pub(super) enum Reading {
+#[derive(Debug)]
+pub enum Reading {
+    /// From the disk.
     File(ReadBack),
+    /// From the bucket.
     Object(Box<Download>),
 }
 
 impl Reading {
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
+    /// The next bytes; `None` at the end or after a failure.
+    pub async fn next(&mut self) -> Option<Bytes> {
         match self {
             Self::File(file) => file.next().await,
             Self::Object(object) => object.next().await,
@@ -56,7 +81,10 @@ impl Reading {
     }
 
     /// Reads what is left; gives the SHA-256 of everything.
-    pub(super) async fn finish(self) -> Result<Sha256Hex, RestoreError> {
+    ///
+    /// # Errors
+    /// When not all of it could be read.
+    pub async fn finish(self) -> Result<Sha256Hex, OpenedError> {
         Ok(match self {
             Self::File(file) => file.finish().await?,
             Self::Object(object) => object.finish().await?,
