@@ -3,6 +3,7 @@
 use tracing::{error, info, warn};
 
 use super::Ledger;
+use crate::domain::backup::copy::Task;
 use crate::domain::backup::{Proof, Series};
 use crate::domain::failure::chain;
 use crate::domain::job::{JobPart, Outcome};
@@ -51,7 +52,11 @@ impl Ledger {
         };
         // What reads back as other bytes has its answer: trying again would not change it.
         let failed = outcome == Outcome::Failed && !is_found_out;
-        self.note_copy(&plan.series, failed.then(|| detail.clone()));
+        if failed && plan.task == Task::Replace {
+            self.note_bad_copy(&plan.series, &detail);
+        } else {
+            self.note_copy(&plan.series, failed.then(|| detail.clone()));
+        }
         self.journal(Entry::Copy {
             subject: subject.clone(),
             outcome: outcome.as_str().to_owned(),
@@ -76,6 +81,16 @@ impl Ledger {
                 self.note_copy(&part.series, Some(why.clone()));
             }
         }
+    }
+
+    /// A bad copy that cannot be replaced, since nothing may be removed there for example, waits for hours and holds up no
+    /// other copy of its series.
+    fn note_bad_copy(&self, series: &Series, failure: &str) {
+        let now = self.now();
+        self.change_series(series, |state| {
+            state.copy_refuted = Some(now);
+            state.copy_error = Some(failure.to_owned());
+        });
     }
 
     fn note_copy(&self, series: &Series, failure: Option<String>) {

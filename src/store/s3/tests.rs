@@ -406,3 +406,42 @@ async fn what_cannot_be_read_is_named_and_what_lies_beside_a_copy_is_told_apart(
     // Nobody knows which roles the others need.
     assert_eq!(listing.unreadable.len(), 1);
 }
+
+#[tokio::test]
+async fn a_removal_that_breaks_off_leaves_no_manifest_without_its_bytes_and_is_swept() {
+    let stage = Stage::set();
+    let store = &stage.store;
+    let today = Timestamp::from(std::time::UNIX_EPOCH + stage_age());
+    for step in 1..=3 {
+        let (path, manifest) = stage.stored(3);
+        back_up(store, &path, &manifest).await.unwrap();
+        let proof = Proof {
+            id: manifest.id.clone(),
+            destination: "s3".to_owned(),
+            ..crate::domain::backup::example_proof(Some(Level::Archive))
+        };
+        store.add_proof(&series(), &proof).await.unwrap();
+        stage.wire.plan(Plan::Removals(step, Fault::CutBefore));
+        store.remove(&manifest).await.unwrap_err();
+        stage.wire.plan(Plan::Sound);
+        // The manifest goes first: either all of it is there, or nobody lists it.
+        assert_eq!(listed(store).await.len(), usize::from(step == 1));
+        if step == 1 {
+            store.remove(&manifest).await.unwrap();
+        }
+        // What is young may be somebody's upload.
+        assert_eq!(store.sweep(today).await.unwrap(), Vec::<String>::new());
+        let left = store.orphans(today + chrono::TimeDelta::days(2)).await;
+        assert_eq!(left.unwrap().len(), [0, 2, 1][step - 1]);
+        let swept = store.sweep(today + chrono::TimeDelta::days(2)).await;
+        assert_eq!(swept.unwrap().len(), [0, 2, 1][step - 1]);
+        assert_eq!(stage.server.objects(), Vec::<String>::new());
+    }
+    let (path, manifest) = stage.stored(3);
+    back_up(store, &path, &manifest).await.unwrap();
+    stage.wire.plan(Plan::Removals(1, Fault::Denied));
+    let denied = store.remove(&manifest).await.unwrap_err();
+    assert!(matches!(denied, S3Error::Denied { .. }), "{denied}");
+    assert_eq!(stage.wire.removals(), 1);
+    assert_eq!(listed(store).await.len(), 1);
+}

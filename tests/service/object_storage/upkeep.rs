@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::{PREFIX, Store, copy_of, wait_for_copy};
-use crate::harness::{PROOF, SIDECAR, Stack, wait_until};
+use crate::harness::{Artefact, PROOF, SIDECAR, Stack, wait_until};
 
 const ROWS: &str =
     "CREATE TABLE t AS SELECT i, md5(i::text) AS text FROM generate_series(1, 500) i";
@@ -99,6 +99,15 @@ fn fsck_reads_the_bucket_too_and_what_is_bad_there_is_written_again() {
             Err(found.said())
         }
     });
+    what_went_bad_on_disk_is_taken_from_the_bucket(&stack, &backups[0]);
+}
+
+fn what_went_bad_on_disk_is_taken_from_the_bucket(stack: &Stack, backup: &Artefact) {
+    flip_a_byte(&backup.stored);
+    drop(stack.stackwarden(&["backups", "--fsck"]).ended_with(3));
+    let restored = stack.stackwarden(&["restore", &backup.id, "--into", "copy"]);
+    drop(restored.ended_with(0));
+    assert_eq!(stack.psql("copy", "SELECT count(*) FROM t"), "500");
 }
 
 #[test]
