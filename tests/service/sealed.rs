@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::harness::{
     Artefact, PROOF, SIDECAR, SOON, Stack, StackBuilder, catch, docker, wait_until,
 };
-use folder::{Key, a_stranger_reads_nothing, nothing_is_readable, stock_tools_restore_it};
+pub use folder::Key;
+use folder::{a_stranger_reads_nothing, nothing_is_readable, stock_tools_restore_it};
 
 /// Rows that are looked for where nobody may find them; the role's password too.
 const SECRETS: &str = "
@@ -21,12 +22,14 @@ const CONTENT: &str = "SELECT count(*), sum(hashtext(name)) FROM patients; SELEC
 const RECIPIENTS: &str = "STACKWARDEN_AGE_RECIPIENTS";
 const IDENTITY: &str = "STACKWARDEN_AGE_IDENTITY_FILE";
 
-fn sealing(stack: StackBuilder, recipients: &[&Key]) -> StackBuilder {
+/// Seals what its sidecar takes.
+pub fn sealing(stack: StackBuilder, recipients: &[&Key]) -> StackBuilder {
     let names: Vec<&str> = recipients.iter().map(|key| key.public.as_str()).collect();
     stack.sidecar(|it| it.environment(RECIPIENTS, &names.join(",")))
 }
 
-fn opening(stack: StackBuilder, identities: &[&Key]) -> StackBuilder {
+/// Lets its sidecar open what is sealed.
+pub fn opening(stack: StackBuilder, identities: &[&Key]) -> StackBuilder {
     let secrets: String = identities.iter().map(|key| key.secret.as_str()).collect();
     let stack = stack.file("identity.txt", &secrets);
     stack.sidecar(|it| {

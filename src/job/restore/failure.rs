@@ -178,7 +178,7 @@ pub enum RestoreError {
     Store(#[from] StoreError),
     /// A sealed file.
     #[error(transparent)]
-    Opened(#[from] OpenedError),
+    Opened(OpenedError),
     /// The server.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -200,6 +200,16 @@ pub enum RestoreError {
     /// We were told to stop.
     #[error("told to stop; nothing was changed")]
     Cancelled,
+}
+
+impl From<OpenedError> for RestoreError {
+    fn from(error: OpenedError) -> Self {
+        match error {
+            OpenedError::Store(error) => Self::Store(error),
+            OpenedError::Bucket(error) => Self::Bucket(error),
+            closed => Self::Opened(closed),
+        }
+    }
 }
 
 impl RestoreError {

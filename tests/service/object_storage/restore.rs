@@ -8,6 +8,7 @@ use super::server::BUCKET;
 use super::wire::{Fault, Plan};
 use super::{PREFIX, Store, copy_of, wait_for_copy};
 use crate::harness::{DATABASE, PROOF, SIDECAR, SOON, Stack, wait_until};
+use crate::sealed::{Key, opening, sealing};
 
 /// A database with an owner of its own, and something of everything that a dump of it does not carry.
 const SHOP: &str = "
@@ -37,10 +38,14 @@ FROM pg_database d WHERE datname = 'app'";
     .join("\n")
 }
 
-fn with_shop(store: &Store, test: &str) -> Stack {
-    let proven =
-        |it: crate::harness::Service| it.environment("STACKWARDEN_BACKUP_VERIFY", "content");
-    let stack = store.with(Stack::builder(test)).sidecar(proven).write();
+fn with_shop(store: &Store, test: &str, key: Option<&Key>) -> Stack {
+    let mut stack = store.with(Stack::builder(test));
+    if let Some(key) = key {
+        stack = opening(sealing(stack, &[key]), &[key]);
+    }
+    let stack = stack
+        .sidecar(|it| it.environment("STACKWARDEN_BACKUP_VERIFY", "content"))
+        .write();
     stack.up_database(&[
         ("app", SHOP),
         ("app", "CREATE DATABASE \"o'brien\""),
@@ -56,12 +61,27 @@ fn id_of(backup: &Value) -> String {
 
 #[test]
 fn a_stack_whose_volumes_and_backup_folder_are_gone_comes_back_from_the_bucket() {
+    comes_back_from_the_bucket("bucket-only", None);
+}
+
+#[test]
+fn what_is_sealed_comes_back_from_a_bucket_and_an_identity_alone() {
+    let key = Key::make();
+    comes_back_from_the_bucket("bucket-sealed", Some(&key));
+}
+
+fn comes_back_from_the_bucket(test: &str, key: Option<&Key>) {
     let store = Store::start();
-    let stack = with_shop(&store, "bucket-only");
+    let stack = with_shop(&store, test, key);
     stack.up();
     let app = id_of(&wait_for_copy(&stack, "app", "proven"));
     let notes = id_of(&wait_for_copy(&stack, "o'brien", "proven"));
     wait_for_company(&store, &stack);
+    for folder in ["app", "globals"] {
+        let keys = store.keys(&stack, folder);
+        let sealed = keys.iter().filter(|it| it.contains(".age")).count();
+        assert_eq!(sealed > 0, key.is_some(), "{keys:?}");
+    }
     let before = told(&stack);
     everything_is_gone(&stack);
     drop(stack.compose(&["up", "-d", "--wait", DATABASE]).ok());
@@ -149,7 +169,7 @@ impl Store {
 #[test]
 fn a_file_that_the_disk_lost_comes_from_the_bucket_and_nothing_is_published_from_other_bytes() {
     let store = Store::start();
-    let stack = with_shop(&store, "bucket-line");
+    let stack = with_shop(&store, "bucket-line", None);
     stack.up();
     let backup = wait_for_copy(&stack, "app", "proven");
     let id = id_of(&backup);
@@ -290,7 +310,7 @@ fn an_accepted_backup_is_accepted_for_who_has_only_the_bucket() {
 #[test]
 fn an_empty_server_in_the_place_of_a_lost_one_is_never_what_latest_means() {
     let store = Store::start();
-    let stack = with_shop(&store, "bucket-anew");
+    let stack = with_shop(&store, "bucket-anew", None);
     stack.up();
     let id = id_of(&wait_for_copy(&stack, "app", "proven"));
     wait_for_company(&store, &stack);
