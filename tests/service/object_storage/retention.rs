@@ -175,6 +175,11 @@ fn a_sidecar_killed_while_it_prunes_leaves_no_manifest_without_its_dump() {
     store.wire.plan(Plan::Sound);
     stack.start(SIDECAR);
     wait_until("what is whole is listed, and only that", SOON, || {
+        // Only the sidecar answers this; a listing is also made in place.
+        let status = stack.stackwarden(&["status"]);
+        if status.code != 0 {
+            return Err(status.said());
+        }
         let listed = stack.stackwarden(&["--json", "backups"]);
         let all: Vec<Value> = serde_json::from_str(&listed.stdout).map_err(|_no| listed.said())?;
         let of_app = all.iter().filter(|it| it["database"] == "app");
