@@ -39,7 +39,11 @@ pub(super) async fn take(
             );
             let taken = take_database(context, run, &request, Locking::Take, globals).await;
             let stands = taken.as_ref().ok();
-            let proven = stands.map(|taken| (plan(&request, taken), Err(error)));
+            let proven = stands.map(|taken| {
+                let plan = plan(&request, taken);
+                let settled = Stage::settle(context, &plan, error);
+                (plan, settled)
+            });
             return (taken, proven);
         }
     };
