@@ -121,6 +121,7 @@ impl Ground {
         let state_folder = settings.state_dir.clone();
         make_folder(&state_folder)?;
         let s3 = open_bucket(settings, &project)?;
+        warn_of_strange_keys(settings);
         let defaults = settings
             .stack_defaults(&project)
             .map_err(GroundError::Schedule)?;
@@ -151,6 +152,16 @@ impl Ground {
             defaults,
             state_folder,
         })
+    }
+}
+
+/// No mistake that stops us: the identity may be kept for what was sealed before.
+fn warn_of_strange_keys(settings: &Settings) {
+    let keys = &settings.keys;
+    if keys.recipients.is_some() && keys.identity.is_some() && keys.own_identity().is_none() {
+        tracing::warn!(
+            "STACKWARDEN_AGE_IDENTITY opens nothing that is sealed for STACKWARDEN_AGE_RECIPIENTS, so new backups are treated as if there were none"
+        );
     }
 }
 

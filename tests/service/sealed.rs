@@ -190,7 +190,21 @@ fn with_an_identity(test: &str, image: &str) -> (Stack, Key) {
         "{said}"
     );
     assert_eq!(stack.psql("copy", CONTENT), live);
+    without_its_manifest_it_is_opened_too(&stack, &artefact);
+    assert_eq!(stack.psql("elsewhere", CONTENT), live);
     (stack, key)
+}
+
+fn without_its_manifest_it_is_opened_too(stack: &Stack, artefact: &Artefact) {
+    let file = "elsewhere.dump.age";
+    let path = stack.backup_folder().join(file);
+    std::fs::copy(&artefact.stored, path).expect("copy the stored file");
+    let words = ["restore", file, "--into", "elsewhere"];
+    let said = stack.stackwarden(&words).ended_with(0).stdout;
+    assert!(said.contains("level restore and no further"), "{said}");
+    let words = ["verify", &format!("./{file}")];
+    let said = stack.stackwarden(&words).ended_with(1).said();
+    assert!(said.contains("open it first: age -d"), "{said}");
 }
 
 #[test]
@@ -233,7 +247,10 @@ fn with_the_identity_a_sealed_backup_is_proven_and_restored_whoever_it_is_sealed
         .ended_with(1)
         .said();
     assert!(said.contains("SHA-256 differs"), "{said}");
-    assert_eq!(databases(&stack), "app|copy|first|postgres|second");
+    assert_eq!(
+        databases(&stack),
+        "app|copy|elsewhere|first|postgres|second"
+    );
 }
 
 /// Another key from now on: what is there stays what it is, and says what it needs. Gives the backup for the other.

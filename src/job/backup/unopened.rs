@@ -38,8 +38,12 @@ pub(super) async fn take(
                 "the sealed backup cannot be restored while it is taken, so it will stay at archive"
             );
             let taken = take_database(context, run, &request, Locking::Take, globals).await;
-            let stands = taken.as_ref().ok();
-            let proven = stands.map(|taken| (plan(&request, taken), Err(error)));
+            let mut proven = None;
+            if let Ok(taken) = &taken {
+                let plan = plan(&request, taken);
+                let settled = Stage::settle(context, &plan, error).await;
+                proven = Some((plan, settled));
+            }
             return (taken, proven);
         }
     };

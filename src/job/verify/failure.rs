@@ -116,6 +116,20 @@ pub enum VerifyError {
         /// How long we waited.
         waited: Duration,
     },
+    /// The image can never serve.
+    #[error("its image cannot run a scratch server: {said}")]
+    Unserved {
+        /// What it said.
+        said: String,
+    },
+    /// A sealed file that is no backup of ours.
+    #[error(
+        "{} is sealed with age and is no backup of this stack; open it first: age -d -i KEY FILE > DUMP, and verify that", .file.display()
+    )]
+    SealedFile {
+        /// The file.
+        file: PathBuf,
+    },
     /// A copy would leave too little room.
     #[error("Docker's disk has too little room for a copy: {shortage}")]
     NoRoom {

@@ -15,7 +15,7 @@ use super::restore::into_verify;
 use super::scratch::{JOBS, Material, Place, Scratch, StartError, expect_success};
 use super::{VerifyError, or_cancelled};
 use crate::docker::ExecResult;
-use crate::domain::backup::Level;
+use crate::domain::backup::{Level, Sealing};
 use crate::domain::comparison::Rows;
 use crate::domain::failure::bounded;
 use crate::domain::foreign::{
@@ -31,6 +31,7 @@ use crate::postgres::scratch::{
     RestoreEntry, RestoreRequest, Tablespaces, is_failure_of_restore, restore_command,
 };
 use crate::postgres::{Login, Session, foreign};
+use crate::store::layout;
 
 /// A statement of ours in an idle server.
 const STATEMENT: Duration = Duration::from_mins(5);
@@ -75,6 +76,10 @@ pub(super) async fn judge(
     path: &Path,
     asked: Level,
 ) -> Result<Judgement, VerifyError> {
+    if layout::sealing(path) == Sealing::Age {
+        let file = path.to_owned();
+        return Err(VerifyError::SealedFile { file });
+    }
     let shape = find_shape(path).await;
     let shape = shape.map_err(|source| VerifyError::File {
         file: path.to_owned(),

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::findings::Findings;
 use super::restore::into_verify;
-use super::scratch::{Material, Place, Scratch};
+use super::scratch::{Material, Place, Scratch, StartError};
 use super::turn::Turn;
 use super::{VerifyError, VerifyPlan, bounds, or_cancelled, proof_of, prove};
-use crate::domain::backup::{Manifest, Packing, Proof};
+use crate::domain::backup::{Level, Manifest, Packing, Proof};
 use crate::domain::comparison::{Compared, ObjectComparison, ObjectKind};
 use crate::domain::failure::chain;
 use crate::domain::room::database_size;
@@ -61,7 +62,7 @@ impl Stage {
         let start = Box::pin(Scratch::start_with(context, run, server, material, place));
         match timeout(PATIENCE, start).await {
             Ok(started) => Ok(Self {
-                scratch: started.map_err(into_verify)?.expecting_a_stream(),
+                scratch: started.map_err(unserved)?.expecting_a_stream(),
                 is_filled: AtomicBool::new(false),
                 _turn: turn,
             }),
@@ -128,8 +129,39 @@ impl Stage {
         Ok(proof)
     }
 
+    /// Writes down why a backup cannot be proven in its pass, where that is settled; any other error is given back.
+    ///
+    /// # Errors
+    /// The error itself, or that the proof cannot be written.
+    pub(in crate::job) async fn settle(
+        context: &JobContext,
+        plan: &VerifyPlan,
+        error: VerifyError,
+    ) -> Result<Proof, VerifyError> {
+        let held = super::find_backup(context, plan).await?;
+        let findings = match error {
+            VerifyError::NoRoom { shortage } => Findings::without_room(shortage),
+            VerifyError::Unserved { .. } => {
+                let level = Level::Archive.min(held.backup.manifest.level);
+                Findings::stepped_down(level, error.to_string())
+            }
+            error => return Err(error),
+        };
+        let destination = held.destination();
+        let proof = proof_of(context, plan, destination, Instant::now(), findings);
+        held.add_proof(context, &proof).await?;
+        Ok(proof)
+    }
+
     /// Takes the scratch server away.
     pub(in crate::job) async fn remove(&self, context: &JobContext) {
         self.scratch.remove(context).await;
+    }
+}
+
+fn unserved(error: StartError) -> VerifyError {
+    match error {
+        StartError::Unserved(said) => VerifyError::Unserved { said },
+        error => into_verify(error),
     }
 }
