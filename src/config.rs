@@ -1,6 +1,6 @@
 //! The settings of the sidecar: read once at start, every mistake shown at once.
 //!
-//! [`env`] alone reads the environment; the rest is pure. The table in [`table`] is the one list of
+//! [`mod@env`] alone reads the environment; the rest is pure. The table in [`table`] is the one list of
 //! variables: parsing, hints, `stackwarden config` and the reference page come from it. May know
 //! `domain`, and `archive` as far as keys are read; nothing else. Invariants: a secret never shows itself; an unknown `STACKWARDEN_` name is a
 //! mistake, since a setting that is silently ignored is a promise that is silently broken.

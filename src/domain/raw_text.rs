@@ -2,7 +2,7 @@
 //!
 //! A dump is written in its database's encoding: LATIN1, EUC, or none at all. What is no UTF-8 is kept byte by byte as
 //! NUL and two hexadecimal digits: NUL is the one letter that `PostgreSQL` can store nowhere. So two different texts never
-//! read alike, and [`bytes`] gives back what was read.
+//! read alike, and [`bytes()`] gives back what was read.
 
 /// What stands before the digits of a byte, and in no text of a server.
 const MARK: char = '\0';

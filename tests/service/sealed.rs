@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::harness::{
     Artefact, PROOF, SIDECAR, SOON, Stack, StackBuilder, catch, docker, wait_until,
 };
+use crate::harness_gate::{App, gated};
 pub use folder::Key;
 use folder::{a_stranger_reads_nothing, nothing_is_readable, stock_tools_restore_it};
 
@@ -146,6 +147,29 @@ fn databases(stack: &Stack) -> String {
     let sql =
         "SELECT string_agg(datname, '|' ORDER BY datname) FROM pg_database WHERE NOT datistemplate";
     stack.psql("postgres", sql)
+}
+
+/// Its owner alone can read what a migration may have to be taken back to.
+#[test]
+fn the_gate_seals_what_it_takes_before_a_migration() {
+    let key = Key::make();
+    let app = App::idle().migrating("DELETE FROM patients");
+    let stack = gated("sealed-gate")
+        .gate(|it| it.environment(RECIPIENTS, &key.public))
+        .service("app", &app.yaml())
+        .write();
+    stack.up_database(&[("app", SECRETS)]);
+    stack.up();
+    assert_eq!(stack.psql("app", "SELECT count(*) FROM patients"), "0");
+    let artefact = newest(&stack, "app");
+    assert_eq!(artefact.manifest["reason"], "pre-migration");
+    assert_eq!(artefact.manifest["level"], "archive");
+    nothing_is_readable(&stack, &artefact, ".dump.age");
+    nothing_is_readable(&stack, &newest(&stack, "globals"), ".sql.age");
+    // What was is what comes back.
+    drop(stack.psql("app", "DROP TABLE patients; DROP ROLE keeper"));
+    drop(stack.psql("app", SECRETS));
+    stock_tools_restore_it(&stack, "postgres:17", &key);
 }
 
 fn flip(artefact: &Artefact) {

@@ -39,12 +39,28 @@ pub(super) const HASTY: Patience = Patience {
     pause: Duration::from_millis(10),
 };
 
+/// As often, and waits as long as a busy machine needs: the server answers the second removal of an upload with AccessDenied.
+const PATIENT: Patience = Patience {
+    answer: Duration::from_secs(30),
+    part: Duration::from_secs(30),
+    ..HASTY
+};
+
 impl Stage {
     pub(super) fn set() -> Self {
+        Self::with(HASTY)
+    }
+
+    /// For faults that nobody has to wait for.
+    pub(super) fn set_patiently() -> Self {
+        Self::with(PATIENT)
+    }
+
+    fn with(patience: Patience) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start("127.0.0.1:0", &folder.path().join("server"));
         let wire = Wire::start(server.address);
-        let store = store(access(wire.address), folder.path());
+        let store = store_with(access(wire.address), folder.path(), patience);
         Self {
             server,
             wire,
@@ -104,6 +120,10 @@ pub(super) fn access(address: SocketAddr) -> BucketAccess {
 }
 
 pub(super) fn store(access: BucketAccess, state: &std::path::Path) -> S3Store {
+    store_with(access, state, HASTY)
+}
+
+fn store_with(access: BucketAccess, state: &std::path::Path, patience: Patience) -> S3Store {
     let roots = std::path::Path::new("/nowhere");
-    S3Store::new(access, ProjectName::new("shop"), roots, state, HASTY).unwrap()
+    S3Store::new(access, ProjectName::new("shop"), roots, state, patience).unwrap()
 }

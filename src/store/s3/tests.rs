@@ -231,7 +231,7 @@ async fn one_fault_at_any_request_of_an_upload_does_no_harm() {
 /// run over a sound line leaves one whole backup and no parts.
 #[tokio::test]
 async fn a_line_that_breaks_at_any_request_of_an_upload_leaves_nothing_that_is_listed() {
-    let stage = Stage::set();
+    let stage = Stage::set_patiently();
     let (path, manifest) = stage.stored(9 * MIB);
     stage.wire.plan(Plan::Sound);
     back_up(&stage.store, &path, &manifest).await.unwrap();
