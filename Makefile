@@ -55,6 +55,8 @@ bench: tools images image ## Measures against the bars of the contract: PostgreS
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --postgres 17 --readers
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --postgres 15
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --tables 10000
+	@$(STAND_INS)/images stackwarden-test/ceph:rgw
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --bucket
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --rows 24 --rounds 1
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/corruptions.py
 

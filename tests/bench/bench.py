@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures stackwarden against bare pg_dump, pg_restore and the usual bash, side by side in one run.
 
-    tests/bench/bench.py [--rows MILLIONS | --tables N] [--postgres 17] [--readers] [--rounds 2] [--keep]
+    tests/bench/bench.py [--rows MILLIONS | --tables N] [--postgres 17] [--readers] [--bucket] [--rounds 2] [--keep]
 
 Every figure is a ratio of two times taken in this run, or a reading of the kernel. Prints a Markdown table;
 docs/benchmarks.md holds a run with the machine it was taken on. Needs docker, docker compose and wrk.
@@ -60,8 +60,17 @@ services:
       STACKWARDEN_BACKUP_SCHEDULE: "0 0 1 1 *"
       STACKWARDEN_BACKUP_VERIFY: "${{LEVEL:-stream}}"
       STACKWARDEN_PROOF_MEMORY: 4GB
-volumes:
+{bucket}volumes:
   data:
+"""
+
+# Ceph's gateway, as `make stores` builds it, on the same machine: it takes its share of the two cores.
+BUCKET = """      STACKWARDEN_S3_BUCKET: shop-backups
+      STACKWARDEN_S3_ENDPOINT: http://store:8000
+      AWS_ACCESS_KEY_ID: AKIATESTTESTTEST
+      AWS_SECRET_ACCESS_KEY: secretsecretsecret
+  store:
+    image: stackwarden-test/ceph:rgw
 """
 
 LOAD = """
@@ -108,11 +117,12 @@ def best(rounds, action):
 
 
 class Stack:
-    def __init__(self, major, folder):
+    def __init__(self, major, folder, bucket):
         self.folder = folder / "backups"
         self.folder.mkdir()
         self.file = folder / "compose.yml"
-        self.file.write_text(COMPOSE.format(project=PROJECT, major=major, image=IMAGE, folder=self.folder, token=TOKEN))
+        self.file.write_text(COMPOSE.format(project=PROJECT, major=major, image=IMAGE, folder=self.folder, token=TOKEN,
+                                            bucket=BUCKET if bucket else ""))
         self.database = f"{PROJECT}-postgres-1"
         self.sidecar = f"{PROJECT}-stackwarden-1"
 
@@ -270,6 +280,28 @@ def get_any(address, path):
         return error.read()
 
 
+def from_the_bucket(stack, rows, bare, rounds):
+    """Backups that go to the disk and the bucket in one pass, and what comes back from there."""
+    stack.compose("up", "-d", "--wait", "store")
+    stack.start_sidecar("archive")
+    walls = []
+    for _ in range(rounds):
+        walls.append(stack.back_up()[0])
+        stack.settle()
+    rows.append(("backup to disk and bucket at `archive`", f"{min(walls):.1f} s", f"{min(walls) / bare:.2f} × bare", "1.7 with S3"))
+    rows.append(("sidecar's memory with a bucket, peak", f"{stack.memory()['VmHWM']:.0f} MiB", "", "64 MiB"))
+    # `latest` is the newest that was restored and compared.
+    stack.start_sidecar("content")
+    until("a proof", lambda: any(job["kind"] == "verify" and job["ended_at"] for job in stack.status()["jobs"]))
+    stack.settle()
+    for words in (["--into", "copy", "--from", "s3"], ["--swap", "--yes", "--from", "s3"], ["--undo", "--yes"]):
+        chosen = [] if words[0] == "--undo" else ["latest"]
+        begun = time.monotonic()
+        done = run("docker", "exec", stack.sidecar, "/stackwarden", "restore", *chosen, *words)
+        rows.append((f"`restore {' '.join(chosen + words)}`", f"{time.monotonic() - begun:.1f} s", " ".join(done.split())[:300], ""))
+    rows.append(("sidecar's memory after restores, peak", f"{stack.memory()['VmHWM']:.0f} MiB", "", "64 MiB"))
+
+
 def measure(stack, arguments, work):
     rows, major, rounds = Rows(), arguments.postgres, arguments.rounds
     size = int(run(*stack.inside("psql -U app -d app -Atc 'SELECT pg_database_size(current_database())'")))
@@ -279,6 +311,9 @@ def measure(stack, arguments, work):
         packing = "pg_dump -U app -Fc -Z0 app | zstd -1 -q > /dev/null"
     bare = best(rounds, lambda: timed(*stack.inside(packing)))
     rows.append(("bare dump to /dev/null", f"{bare:.1f} s", "", ""))
+    if arguments.bucket:
+        from_the_bucket(stack, rows, bare, rounds)
+        return rows
 
     def ours(level):
         stack.start_sidecar(level)
@@ -340,6 +375,7 @@ def main():
     parser.add_argument("--rows", type=float, default=6.0, help="millions of rows in the larger table; 6 make about 1.6 GB")
     parser.add_argument("--tables", type=int, default=0, help="so many small tables instead of two large ones")
     parser.add_argument("--postgres", type=int, default=17)
+    parser.add_argument("--bucket", action="store_true", help="with a bucket beside the disk, and restores from there, instead of the rest")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--readers", action="store_true", help="also /health and /metrics at 1 MB during a backup")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
@@ -347,7 +383,7 @@ def main():
     if not shutil.which("wrk"):
         sys.exit("bench: wrk is missing: apt-get install wrk")
     work = pathlib.Path(tempfile.mkdtemp(prefix="stackwarden-bench-"))
-    stack = Stack(arguments.postgres, work)
+    stack = Stack(arguments.postgres, work, arguments.bucket)
     try:
         stack.compose("up", "-d", "--wait", "postgres")
         events = int(arguments.rows * 1e6)
