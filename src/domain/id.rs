@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, TimeDelta};
 use thiserror::Error;
 
 use super::unit::Timestamp;
@@ -96,6 +96,22 @@ impl BackupId {
         Self(format!("{}-{high:02x}{low:02x}", at.format(ID_FORMAT)))
     }
 
+    /// The same, behind the newest one of its series: ids are the order of backups, and two of one second would stand in
+    /// an order of chance.
+    pub fn build_after(newest: Option<&Self>, at: Timestamp, random: [u8; 2]) -> Self {
+        let id = Self::build(at, random);
+        let stamp = at.format(ID_FORMAT).to_string();
+        let taken = newest.and_then(|newest| newest.0.strip_prefix(&stamp)?.strip_prefix('-'));
+        let taken = taken.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        match taken {
+            Some(taken) if taken >= u16::from_be_bytes(random) => match taken.checked_add(1) {
+                Some(next) => Self::build(at, next.to_be_bytes()),
+                None => Self::build(at + TimeDelta::seconds(1), random),
+            },
+            _ => id,
+        }
+    }
+
     /// Reads an id back.
     ///
     /// # Errors
@@ -132,6 +148,26 @@ mod tests {
         let id = BackupId::build(at, [0x3f, 0x9c]);
         assert_eq!(id.to_string(), "20260121T020000Z-3f9c");
         assert_eq!(BackupId::parse(&id.to_string()), Ok(id));
+    }
+
+    #[test]
+    fn two_of_one_second_stand_in_the_order_they_were_taken() {
+        let at: Timestamp = "2026-01-21T02:00:00Z".parse().unwrap();
+        for (taken, random) in [
+            (0x71e3, 0x2c7d),
+            (0x71e3, 0x71e3),
+            (0x2c7d, 0x71e3),
+            (0xffff, 7),
+        ] {
+            let first = BackupId::build(at, u16::to_be_bytes(taken));
+            let second = BackupId::build_after(Some(&first), at, u16::to_be_bytes(random));
+            assert!(second > first, "{first} {second}");
+            assert_eq!(BackupId::parse(&second.0), Ok(second));
+            // A clock set back makes no ids of the future.
+            let before = at - TimeDelta::hours(1);
+            let earlier = BackupId::build_after(Some(&first), before, u16::to_be_bytes(random));
+            assert_eq!(earlier, BackupId::build(before, u16::to_be_bytes(random)));
+        }
     }
 
     #[test]

@@ -319,6 +319,15 @@ impl DiskStore {
         Ok(None)
     }
 
+    /// The newest id of a series, whatever its manifest says.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn find_newest_id(&self, series: &Series) -> Result<Option<BackupId>, StoreError> {
+        let ids = newest_ids(&self.root.join(layout::folder(series)))?;
+        Ok(ids.into_iter().next())
+    }
+
     /// Removes a backup: manifest first, so that nobody reads a backup without its bytes; then the rest.
     ///
     /// # Errors

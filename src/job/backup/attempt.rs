@@ -105,7 +105,7 @@ async fn dump(
 ) -> Result<Dumped, BackupError> {
     let mut opening = Box::pin(open(context, run, request)).await?;
     let began_at = context.clock.now();
-    let id = new_id(began_at)?;
+    let id = new_id(context, &series(context, request), began_at)?;
     let packing = opening.tools.packing;
     let name = file_name(context, request, &opening, &id);
     let staged = context

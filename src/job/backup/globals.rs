@@ -176,7 +176,7 @@ async fn publish(
         service: target.service.clone(),
         content: Content::Globals,
     };
-    let id = new_id(began_at)?;
+    let id = new_id(context, &series, began_at)?;
     let written = store(context, &series, &id, sql).await?;
     let archived_at = Instant::now();
     let head = Head {

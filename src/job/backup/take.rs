@@ -346,10 +346,15 @@ pub(super) fn series(context: &JobContext, request: &TakeRequest) -> Series {
     }
 }
 
-/// A new id for something that begins now.
-pub(super) fn new_id(now: Timestamp) -> Result<BackupId, BackupError> {
+/// A new id for a backup of a series that begins now, behind all that are there.
+pub(super) fn new_id(
+    context: &JobContext,
+    series: &Series,
+    now: Timestamp,
+) -> Result<BackupId, BackupError> {
     let mut random = [0_u8; 2];
     getrandom::fill(&mut random)
         .map_err(|error| BackupError::Random(std::io::Error::other(error.to_string())))?;
-    Ok(BackupId::build(now, random))
+    let newest = context.store.find_newest_id(series)?;
+    Ok(BackupId::build_after(newest.as_ref(), now, random))
 }
