@@ -1,6 +1,8 @@
 //! stackwarden: migrations behind a backup, backups proven by restoring them.
 //!
 //! Knowledge points only downwards; `tests/architecture.rs` holds the table of allowed edges.
+// How deep the compiler asks whether a task may change threads: a backup holds an upload, a decoder and a scratch server.
+#![recursion_limit = "256"]
 
 pub(crate) mod app;
 pub(crate) mod archive;

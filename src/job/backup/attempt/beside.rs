@@ -10,6 +10,7 @@ use crate::job::JobContext;
 use crate::job::backup::archive_check::Archive;
 use crate::job::backup::{BackupError, TakeRequest};
 use crate::job::opened::Opened;
+use crate::job::server::Flow;
 use crate::job::verify::Stage;
 use crate::store::StoreError;
 
@@ -100,6 +101,10 @@ impl Beside {
 /// Decodes what comes by. That a cut stream does not decode is no news.
 async fn decode(archive: &Archive<'_>, mut whole: Tap) -> Result<Heard, BackupError> {
     let decoded = archive.decode(&mut whole).await;
+    if decoded.is_ok() {
+        // pg_restore knows where an archive ends and may leave before it hears that these were all.
+        while whole.next().await.is_some() {}
+    }
     match whole.heard() {
         Heard::Cut => Ok(Heard::Cut),
         heard => decoded.map(|()| heard),
