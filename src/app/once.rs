@@ -87,11 +87,7 @@ pub async fn back_up(
     databases: BTreeSet<DatabaseRef>,
     stop: CancellationToken,
 ) -> Result<JobReport, OnceError> {
-    let (ground, lock) = begin(settings).await?;
-    tidy::files(&ground.context).map_err(OnceError::Tidy)?;
-    tidy::containers(&ground.context)
-        .await
-        .map_err(OnceError::Docker)?;
+    let (ground, lock) = begin_tidily(settings).await?;
     let picture = look(&ground).await?;
     let scope = if databases.is_empty() {
         BackupScope::Stack
@@ -185,11 +181,7 @@ pub async fn verify(
     wanted: Wanted,
     stop: CancellationToken,
 ) -> Result<JobReport, OnceError> {
-    let (ground, lock) = begin(settings).await?;
-    tidy::files(&ground.context).map_err(OnceError::Tidy)?;
-    tidy::containers(&ground.context)
-        .await
-        .map_err(OnceError::Docker)?;
+    let (ground, lock) = begin_tidily(settings).await?;
     let mut picture = look(&ground).await?;
     holdings::survey(&ground, &mut picture).await?;
     let request = choose(&picture, wanted)?;
@@ -260,11 +252,7 @@ pub async fn restore(
     wish: Wish,
     stop: CancellationToken,
 ) -> Result<JobReport, OnceError> {
-    let (ground, lock) = begin(settings).await?;
-    tidy::files(&ground.context).map_err(OnceError::Tidy)?;
-    tidy::containers(&ground.context)
-        .await
-        .map_err(OnceError::Docker)?;
+    let (ground, lock) = begin_tidily(settings).await?;
     let mut picture = look(&ground).await?;
     holdings::survey(&ground, &mut picture).await?;
     let from = wish.from;
@@ -279,6 +267,16 @@ pub async fn restore(
 async fn begin(settings: &Settings) -> Result<(Ground, SidecarLock), OnceError> {
     let ground = Ground::find(settings).await?;
     let lock = SidecarLock::take(&ground.state_folder)?.ok_or(OnceError::Locked)?;
+    Ok((ground, lock))
+}
+
+/// The same, and removes what killed ones left: for jobs that write, or need the host's scratch server.
+async fn begin_tidily(settings: &Settings) -> Result<(Ground, SidecarLock), OnceError> {
+    let (ground, lock) = begin(settings).await?;
+    tidy::files(&ground.context).map_err(OnceError::Tidy)?;
+    tidy::containers(&ground.context)
+        .await
+        .map_err(OnceError::Docker)?;
     Ok((ground, lock))
 }
 

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::OpenedError;
-use crate::domain::backup::Sealing;
-use crate::domain::backup::{Manifest, Sha256Hex};
+use crate::domain::backup::{Manifest, Sealing, Series, Sha256Hex};
+use crate::domain::id::BackupId;
+use crate::job::JobContext;
 use crate::store::layout;
 use crate::store::read_back::ReadBack;
 use crate::store::s3::{Download, S3Store};
@@ -26,6 +27,29 @@ pub enum Rest {
 }
 
 impl Rest {
+    /// Where a backup rests whose bytes are the same in both places, as roles' are, and what they have to be: on disk,
+    /// else in the bucket.
+    ///
+    /// # Errors
+    /// When the folder or the bucket cannot be asked.
+    pub async fn find(
+        context: &JobContext,
+        series: &Series,
+        id: &BackupId,
+    ) -> Result<Option<(Self, Sha256Hex)>, OpenedError> {
+        if let Some(backup) = context.store.find(series, id)? {
+            let path = context.store.path_of(&backup.manifest);
+            if context.s3.is_none() || tokio::fs::try_exists(&path).await.unwrap_or(true) {
+                return Ok(Some((Self::Disk(path), backup.manifest.stored_sha256)));
+            }
+        }
+        let Some(store) = &context.s3 else {
+            return Ok(None);
+        };
+        let found = store.find(series, id).await?;
+        Ok(found.map(|manifest| (Self::in_bucket(store, &manifest), manifest.stored_sha256)))
+    }
+
     /// The object of a backup.
     pub fn in_bucket(store: &S3Store, manifest: &Manifest) -> Self {
         Self::Bucket {

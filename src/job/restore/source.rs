@@ -277,23 +277,10 @@ impl Roles {
             content: Content::Globals,
             ..manifest.series.clone()
         };
-        if let Some(backup) = context.store.find(&series, id)? {
-            let path = context.store.path_of(&backup.manifest);
-            let is_there = tokio::fs::try_exists(&path).await.unwrap_or(true);
-            if is_there || context.s3.is_none() {
-                return Ok(Some(Self {
-                    rest: Rest::Disk(path),
-                    expected: Some(backup.manifest.stored_sha256),
-                }));
-            }
-        }
-        let Some(store) = &context.s3 else {
-            return Ok(None);
-        };
-        let found = store.find(&series, id).await?;
-        Ok(found.map(|manifest| Self {
-            rest: Rest::in_bucket(store, &manifest),
-            expected: Some(manifest.stored_sha256),
+        let found = Rest::find(context, &series, id).await?;
+        Ok(found.map(|(rest, sha256)| Self {
+            rest,
+            expected: Some(sha256),
         }))
     }
 }

@@ -229,27 +229,9 @@ pub(super) async fn read_roles(
     series: &Series,
     id: &BackupId,
 ) -> Result<Option<Vec<u8>>, VerifyError> {
-    let Some(rest) = find_roles(context, series, id).await? else {
+    let Some((rest, _expected)) = Rest::find(context, series, id).await? else {
         return Ok(None);
     };
     let (text, _sha256) = read_all(context, &rest).await?;
     Ok(Some(text))
-}
-
-async fn find_roles(
-    context: &JobContext,
-    series: &Series,
-    id: &BackupId,
-) -> Result<Option<Rest>, VerifyError> {
-    if let Some(globals) = context.store.find(series, id)? {
-        let path = context.store.path_of(&globals.manifest);
-        if context.s3.is_none() || tokio::fs::try_exists(&path).await.unwrap_or(true) {
-            return Ok(Some(Rest::Disk(path)));
-        }
-    }
-    let Some(store) = &context.s3 else {
-        return Ok(None);
-    };
-    let globals = store.find(series, id).await?;
-    Ok(globals.map(|globals| Rest::in_bucket(store, &globals)))
 }
