@@ -19,6 +19,7 @@ pub mod large_object;
 pub mod leftover;
 pub mod lock;
 pub mod mark;
+pub mod nice;
 pub mod quote;
 pub mod relation;
 pub mod restore;

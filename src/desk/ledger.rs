@@ -386,9 +386,10 @@ fn measured(part: &SeriesOutcome) -> Vec<(Stage, Duration)> {
         // Partial: it lacks its copy only.
         Outcome::Succeeded | Outcome::Partial => vec![
             (Stage::Dump, stages.dump),
+            (Stage::Digest, stages.digest),
             (Stage::Archive, stages.archive),
             (Stage::Publish, stages.publish),
-            (Stage::Total, stages.dump + stages.archive + stages.publish),
+            (Stage::Total, stages.total()),
         ],
         Outcome::Failed | Outcome::Cancelled => Vec::new(),
     }

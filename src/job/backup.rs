@@ -43,12 +43,21 @@ pub use unopened::Proven;
 /// How long the parts of one backup took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stages {
-    /// Snapshot, dump and digests.
+    /// Snapshot and dump.
     pub dump: Duration,
-    /// Reading back and decoding.
+    /// The digests, as far as they went on behind the dump.
+    pub digest: Duration,
+    /// Reading back and decoding, as far as it went on behind both.
     pub archive: Duration,
     /// Writing the manifest.
     pub publish: Duration,
+}
+
+impl Stages {
+    /// All of them, one after the other.
+    pub fn total(self) -> Duration {
+        self.dump + self.digest + self.archive + self.publish
+    }
 }
 
 /// How one series' backup ended.

@@ -1,5 +1,6 @@
 //! A session with a server of the stack, and what it tells: joins [`crate::postgres`] to Docker's exec.
 
+mod courtesy;
 mod feed;
 mod line;
 mod lock;
@@ -23,6 +24,7 @@ use crate::postgres::{
     ApplicationName, CommandSpec, Condition, Login, Password, PostgresError, Session,
 };
 
+pub use courtesy::step_back;
 pub use feed::{Flow, feed, feed_exec};
 pub use line::begin;
 pub use lock::{DatabaseLock, end_clients, end_leftovers, lock};

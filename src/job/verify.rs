@@ -4,6 +4,7 @@
 //! Dropped or killed at any await, it leaves at most the scratch container with its volume; the next start,
 //! or the next proof of any stack on this host, removes it. The backup itself is never touched.
 
+mod begin;
 mod bounds;
 pub(super) mod compare;
 mod failure;
@@ -16,8 +17,6 @@ mod scratch;
 mod stage;
 mod turn;
 
-use std::path::Path;
-
 use tokio::time::Instant;
 
 use super::opened::{Rest, find_closed};
@@ -28,9 +27,10 @@ use crate::domain::job::JobKind;
 use crate::domain::progress::Step;
 use crate::domain::raw_text;
 use crate::domain::roster::ServerTarget;
+use begin::{Begun, Proving};
 use findings::Findings;
 use held::{Found, Held};
-use scratch::{Place, Scratch, Stored};
+use scratch::{Place, Scratch};
 
 pub use failure::VerifyError;
 pub use file::{FilePlan, FileVerdict, run_file};
@@ -123,9 +123,21 @@ async fn find_out(
     let manifest = &backup.manifest;
     let (progress, subject) = (&context.progress, plan.database.to_string());
     progress.begin(JobKind::Verify, &subject, Step::Reading);
-    let archive = match or_cancelled(run, held.read(context, plan.level)).await? {
-        Found::Sound(archive) => archive,
-        Found::Judged(findings) => return Ok(*findings),
+    // A server starts while the bytes are read: each waits for another thing, and takes seconds.
+    let (found, early) = tokio::join!(
+        or_cancelled(run, held.read(context, plan.level)),
+        Box::pin(begin::early(context, run, plan, held)),
+    );
+    let archive = match found {
+        Ok(Found::Sound(archive)) => archive,
+        Ok(Found::Judged(findings)) => {
+            begin::leave(context, early).await;
+            return Ok(*findings);
+        }
+        Err(error) => {
+            begin::leave(context, early).await;
+            return Err(error);
+        }
     };
     if plan.level <= Level::Archive {
         // Bytes that nobody has decoded are not decoded by being the same.
@@ -149,23 +161,16 @@ async fn find_out(
         backup,
         archive: archive.path(),
     };
-    match restore_in(context, run, &proving, place).await {
+    match restore_in(context, run, &proving, place, early).await {
         Err(VerifyError::Full {
             place: Place::Memory,
             ..
         }) => {
             tracing::info!(backup = %plan.id, "the copy does not fit into memory; it is restored again on disk");
-            restore_in(context, run, &proving, Place::Disk).await
+            restore_in(context, run, &proving, Place::Disk, None).await
         }
         findings => findings,
     }
-}
-
-/// What is proven, by which file.
-struct Proving<'a> {
-    plan: &'a VerifyPlan,
-    backup: &'a Backup,
-    archive: &'a Path,
 }
 
 async fn restore_in(
@@ -173,35 +178,17 @@ async fn restore_in(
     run: &Run,
     proving: &Proving<'_>,
     place: Place,
+    early: Option<Result<Begun, VerifyError>>,
 ) -> Result<Findings, VerifyError> {
-    let Proving {
-        plan,
-        backup,
-        archive,
-    } = proving;
-    if let Some(shortage) = bounds::find_lack(context, &backup.manifest, place) {
-        return Ok(Findings::without_room(shortage));
-    }
+    let Proving { plan, backup, .. } = proving;
     context.progress.go_on(JobKind::Verify, Step::Starting);
-    let server = plan.server.as_ref();
-    let server = server.ok_or_else(|| VerifyError::NoServer {
-        database: plan.database.clone(),
-    })?;
-    let stored = Stored {
-        manifest: &backup.manifest,
-        path: archive,
+    let begun = match early {
+        Some(begun) => begun,
+        None => begin::begin(context, run, proving, place).await,
     };
-    let scratch = match Scratch::start(context, run, server, &stored, place).await {
-        Ok(scratch) => scratch,
-        Err(scratch::StartError::Unserved(said)) => {
-            let reason = format!("its image cannot run a scratch server: {said}");
-            return Ok(Findings::stepped_down(Level::Archive, reason));
-        }
-        Err(scratch::StartError::Undecodable(said)) => {
-            let what = format!("its zstd stream does not unpack: {said}");
-            return Ok(Findings::wrong_bytes(&what, &backup.manifest.file));
-        }
-        Err(scratch::StartError::Verify(error)) => return Err(error),
+    let scratch = match begun? {
+        Begun::Scratch(scratch) => scratch,
+        Begun::Settled(findings) => return Ok(*findings),
     };
     // Told to stop, we still take the scratch away: after a `down` nobody comes who would. On the heap: the comparisons
     // that run at once are big.

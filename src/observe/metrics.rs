@@ -39,8 +39,10 @@ const SEPARATOR: char = '\0';
 /// The parts of a backup whose time is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// Snapshot, dump and digests, to the last byte on its destination.
+    /// Snapshot and dump, to the last byte on its destination.
     Dump,
+    /// The digests of the snapshot, as far as they went on behind the dump.
+    Digest,
     /// Reading back, hash and full decoding.
     Archive,
     /// Rename, manifest and their fsyncs.
@@ -53,8 +55,9 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Dump,
+        Self::Digest,
         Self::Archive,
         Self::Publish,
         Self::Total,
@@ -65,6 +68,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dump => "dump",
+            Self::Digest => "digest",
             Self::Archive => "archive",
             Self::Publish => "publish",
             Self::Total => "total",

@@ -5,6 +5,8 @@
 //!
 //! Comparable only within one major version. Source of every rule: the protocol of proof.
 
+mod work;
+
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,34 +15,41 @@ use super::failure::PostgresError;
 use super::relation::{Carriage, Column, Hashing, LeafRelation};
 use super::session::{Answer, Session, Statement, parse_row};
 use crate::domain::comparison::{Digest, Rows, TableFacts};
+use work::Pages;
 
-/// Tables in one round trip.
-const BATCH_TABLES: usize = 64;
-/// Pages in one round trip (64 MiB), so that progress is seen and a look after it comes soon.
-const BATCH_PAGES: i64 = 8_192;
+pub use work::{PartFacts, Work};
 
 const SAVE: &str = "SAVEPOINT stackwarden";
 const GIVE_BACK: &str = "ROLLBACK TO SAVEPOINT stackwarden";
 
-/// The statement that counts and digests one table.
-///
-/// # Errors
-/// Why the table has no digest, when it has none.
-pub fn digest_statement(relation: &LeafRelation) -> Result<String, String> {
+/// The statement that counts and digests a table, or some pages of it.
+fn digest_statement(relation: &LeafRelation, pages: Pages) -> Result<String, String> {
     if relation.carriage == Carriage::Omitted {
         return Err(omitted(relation));
     }
-    let table = &relation.name;
-    if relation.columns.is_empty() {
-        return Ok(format!(
-            "SELECT pg_catalog.count(*) AS rows, '0'::pg_catalog.text AS digest FROM ONLY {table} AS q"
-        ));
-    }
-    let columns: Vec<String> = relation.columns.iter().map(expression).collect();
-    Ok(format!(
-        "SELECT pg_catalog.count(*) AS rows, {} AS digest FROM ONLY {table} AS q",
+    let digest = if relation.columns.is_empty() {
+        "'0'::pg_catalog.text".to_owned()
+    } else {
+        let columns: Vec<String> = relation.columns.iter().map(expression).collect();
         digest_of(&columns.join(", "))
+    };
+    let (table, pages) = (&relation.name, page_condition(pages));
+    Ok(format!(
+        "SELECT pg_catalog.count(*) AS rows, {digest} AS digest FROM ONLY {table} AS q{pages}"
     ))
+}
+
+fn page_condition(pages: Pages) -> String {
+    let place = |page: u32| format!("'({page},0)'::pg_catalog.tid");
+    let behind = |page| format!(" WHERE q.ctid OPERATOR(pg_catalog.>=) {}", place(page));
+    match pages {
+        Pages::All => String::new(),
+        Pages::From(page) => behind(page),
+        Pages::Between(page, end) => {
+            let end = place(end);
+            format!("{} AND q.ctid OPERATOR(pg_catalog.<) {end}", behind(page))
+        }
+    }
 }
 
 /// The digest of all rows of a FROM clause, given the columns of one row.
@@ -84,41 +93,16 @@ pub fn unknown_facts(relation: &LeafRelation, why: &str) -> TableFacts {
     }
 }
 
-/// Cuts tables into round trips, in their order.
-pub fn batches(relations: &[LeafRelation]) -> Vec<&[LeafRelation]> {
-    let mut pages = 0;
-    let mut tables = 0;
-    relations
-        .chunk_by(|before, next| {
-            pages += before.pages.max(0);
-            tables += 1;
-            let full = tables >= BATCH_TABLES || pages + next.pages.max(0) > BATCH_PAGES;
-            if full {
-                pages = 0;
-                tables = 0;
-            }
-            !full
-        })
-        .collect()
-}
-
 /// Counts and digests one batch in a session whose transaction holds the snapshot.
-///
-/// A table that cannot be digested (no right, a row too large) is an [`Digest::Absent`] with its reason.
-/// Where the dump has ended before this batch, the caller looks at its files afterwards and replaces the
-/// facts of changed ones by [`unknown_facts`]. `deadline` is for the whole batch.
-///
-/// # Errors
-/// A lost session or a passed deadline.
-///
-/// # Cancellation
-/// Leaves the statement running on the server until the session is ended.
-pub async fn digest_batch(
+async fn digest_parts(
     session: &mut Session,
-    batch: &[LeafRelation],
+    batch: &[(&LeafRelation, Pages)],
     deadline: Duration,
 ) -> Result<Vec<TableFacts>, PostgresError> {
-    let plans: Vec<Result<String, String>> = batch.iter().map(digest_statement).collect();
+    let plans = batch
+        .iter()
+        .map(|(relation, pages)| digest_statement(relation, *pages));
+    let plans: Vec<Result<String, String>> = plans.collect();
     let statements: Vec<Statement> = plans
         .iter()
         .flatten()
@@ -126,7 +110,7 @@ pub async fn digest_batch(
         .collect();
     let mut answers = session.batch(&statements, deadline).await?.into_iter();
     let mut facts = Vec::with_capacity(batch.len());
-    for (relation, plan) in batch.iter().zip(plans) {
+    for ((relation, _pages), plan) in batch.iter().zip(plans) {
         facts.push(match plan {
             Err(why) => unknown_facts(relation, &why),
             Ok(_) => facts_of(relation, guarded_answer(&mut answers)?)?,
@@ -135,20 +119,18 @@ pub async fn digest_batch(
     Ok(facts)
 }
 
-/// Counts and digests many tables, batch after batch; `deadline` is for each batch.
+/// Counts and digests many tables in one session; `deadline` is for each batch.
 ///
 /// # Errors
-/// As [`digest_batch`].
+/// As [`Work::share`].
 pub async fn digest_tables(
     session: &mut Session,
     relations: &[LeafRelation],
     deadline: Duration,
 ) -> Result<Vec<TableFacts>, PostgresError> {
-    let mut facts = Vec::with_capacity(relations.len());
-    for batch in batches(relations) {
-        facts.extend(digest_batch(session, batch, deadline).await?);
-    }
-    Ok(facts)
+    let work = Work::new(relations);
+    let parts = work.share(session, deadline).await?;
+    Ok(work.sum(parts))
 }
 
 /// A query inside its own savepoint.
@@ -206,12 +188,12 @@ impl Counted {
 mod tests {
     use super::*;
 
-    fn table(pages: i64, columns: Vec<Column>) -> LeafRelation {
+    fn table(columns: Vec<Column>) -> LeafRelation {
         LeafRelation {
             oid: 1,
             file_node: 1,
             name: "public.t".to_owned(),
-            pages,
+            pages: 0,
             columns,
             extension: None,
             carriage: Carriage::Carried,
@@ -227,17 +209,14 @@ mod tests {
 
     #[test]
     fn every_kind_of_column_enters_by_its_own_rule() {
-        let sql = digest_statement(&table(
-            0,
-            vec![
-                column("a", Hashing::Raw),
-                column("\"B\"", Hashing::Collated),
-                column("c", Hashing::Padded),
-                column("d", Hashing::Printed),
-                column("e", Hashing::Cast),
-            ],
-        ))
-        .unwrap();
+        let columns = vec![
+            column("a", Hashing::Raw),
+            column("\"B\"", Hashing::Collated),
+            column("c", Hashing::Padded),
+            column("d", Hashing::Printed),
+            column("e", Hashing::Cast),
+        ];
+        let sql = digest_statement(&table(columns), Pages::All).unwrap();
         assert!(sql.contains(
             "ROW(q.a, q.\"B\" COLLATE pg_catalog.\"C\", \
              pg_catalog.textin(pg_catalog.bpcharout(q.c)) COLLATE pg_catalog.\"C\", \
@@ -249,28 +228,30 @@ mod tests {
 
     #[test]
     fn a_table_without_columns_is_counted() {
-        let sql = digest_statement(&table(0, Vec::new())).unwrap();
+        let sql = digest_statement(&table(Vec::new()), Pages::All).unwrap();
         assert!(sql.contains("count(*)") && !sql.contains("ROW("), "{sql}");
     }
 
     #[test]
-    fn rows_that_are_not_dumped_get_no_digest_and_the_reason_names_the_extension() {
-        let mut relation = table(0, Vec::new());
-        relation.carriage = Carriage::Omitted;
-        relation.extension = Some("postgis".to_owned());
-        assert!(digest_statement(&relation).unwrap_err().contains("postgis"));
+    fn a_part_is_read_by_its_pages_alone() {
+        let read = |pages| digest_statement(&table(Vec::new()), pages).unwrap();
+        let between = read(Pages::Between(8, 16));
+        assert!(
+            between.ends_with(
+                "AS q WHERE q.ctid OPERATOR(pg_catalog.>=) '(8,0)'::pg_catalog.tid \
+                 AND q.ctid OPERATOR(pg_catalog.<) '(16,0)'::pg_catalog.tid"
+            ),
+            "{between}"
+        );
+        assert!(read(Pages::From(16)).ends_with(">=) '(16,0)'::pg_catalog.tid"));
     }
 
     #[test]
-    fn batches_keep_every_table_once_and_big_tables_alone() {
-        let mut relations = vec![table(0, Vec::new()); 200];
-        relations.insert(10, table(1_000_000, Vec::new()));
-        let cut = batches(&relations);
-        assert_eq!(cut.iter().map(|batch| batch.len()).sum::<usize>(), 201);
-        assert!(cut.iter().all(|batch| batch.len() <= BATCH_TABLES));
-        assert!(
-            cut.iter()
-                .any(|batch| batch.len() == 1 && batch[0].pages == 1_000_000)
-        );
+    fn rows_that_are_not_dumped_get_no_digest_and_the_reason_names_the_extension() {
+        let mut relation = table(Vec::new());
+        relation.carriage = Carriage::Omitted;
+        relation.extension = Some("postgis".to_owned());
+        let why = digest_statement(&relation, Pages::All).unwrap_err();
+        assert!(why.contains("postgis"));
     }
 }

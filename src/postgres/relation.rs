@@ -63,7 +63,8 @@ pub struct LeafRelation {
     pub file_node: u32,
     /// `schema.table`, each part as `quote_ident` writes it.
     pub name: String,
-    /// Pages by the last VACUUM or ANALYZE; zero or less when never counted.
+    /// Pages by the last VACUUM, ANALYZE or CREATE INDEX; zero or less when never counted, zero where rows are not found by
+    /// page (another access method than heap).
     pub pages: i64,
     /// The columns that enter the digest, in the order of their names in the C collation.
     pub columns: Vec<Column>,
@@ -141,7 +142,7 @@ CASE WHEN t.typtype <> 'd' THEN t.oid ELSE (
 fn relations_sql() -> String {
     format!(
         "SELECT c.oid::pg_catalog.int8 AS oid, c.relfilenode::pg_catalog.int8 AS file_node,
-  c.relkind AS kind, c.relpages AS pages,
+  c.relkind AS kind, CASE WHEN c.relam = 2 THEN c.relpages ELSE 0 END AS pages,
   pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name,
   (SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
         'name', pg_catalog.quote_ident(a.attname), 'hashing', {HASHING})

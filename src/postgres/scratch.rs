@@ -2,7 +2,7 @@
 //!
 //! The container runs [`ScratchPlan::start_command`] in place of the image's entrypoint, best as root (the
 //! script drops to the live server's user), without network. Everything stands in one folder of ours.
-//! Invariant: nothing listens but a Unix socket, and no background worker runs.
+//! Invariant: nothing listens but a Unix socket, and no background worker runs but those that build an index together.
 
 mod configuration;
 mod globals;
@@ -270,6 +270,12 @@ mod tests {
             let found = plan.configuration.lines().any(|found| found == line);
             assert!(found, "{line} in {}", plan.configuration);
         }
+        let without_libraries = ServerFacts {
+            carried_settings: vec![pair("shared_preload_libraries", "")],
+            ..facts()
+        };
+        let plan = ScratchPlan::build(&without_libraries, "/stackwarden", None, memory);
+        assert!(plan.configuration.contains("max_worker_processes = '2'"));
         let command = plan.start_command();
         assert_eq!(
             command.argv[4..],

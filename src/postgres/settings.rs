@@ -2,7 +2,8 @@
 //!
 //! Source of the list: the protocol of proof. Five of them change a digest; the timeouts would end the
 //! holding session in mid-dump; PostgreSQL 15 remembers what a volatile function said of a large object's handle and
-//! gives one object's size for all; parallel workers would take the processors from the dump that they run beside.
+//! gives one object's size for all; parallel workers would take the processors from the dump that they run beside; pages
+//! of a table are read alone only by a scan that somebody may have switched off.
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ FROM (VALUES
   ('jit', 'off', 14),
   ('max_parallel_workers_per_gather', '0', 14),
   ('enable_memoize', 'off', 14),
+  ('enable_tidscan', 'on', 14),
   ('statement_timeout', '0', 14),
   ('lock_timeout', '0', 14),
   ('idle_in_transaction_session_timeout', '0', 14),

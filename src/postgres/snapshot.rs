@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::failure::PostgresError;
+use super::quote;
 use super::session::Session;
 use super::settings;
 use crate::domain::unit::Timestamp;
@@ -33,6 +34,7 @@ struct Row {
     lsn: Option<String>,
 }
 
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 const EXPORT: &str = "\
 SELECT pg_catalog.pg_export_snapshot() AS name,
   pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC',
@@ -49,8 +51,7 @@ SELECT pg_catalog.pg_export_snapshot() AS name,
 /// Dropping the session ends the transaction; the server keeps it until it notices.
 pub async fn begin_snapshot(session: &mut Session) -> Result<Snapshot, PostgresError> {
     settings::apply(session).await?;
-    let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-    session.run(begin, DEADLINE).await?;
+    session.run(BEGIN, DEADLINE).await?;
     let row: Row = session.row(EXPORT, DEADLINE).await?;
     let at = row
         .at
@@ -61,4 +62,19 @@ pub async fn begin_snapshot(session: &mut Session) -> Result<Snapshot, PostgresE
         at,
         lsn: row.lsn,
     })
+}
+
+/// Puts another session of the same database under the protocol's settings and lets it see an exported snapshot.
+///
+/// # Errors
+/// As [`Session::run`]: also when the session that exported it is gone.
+pub async fn import_snapshot(
+    session: &mut Session,
+    snapshot: &Snapshot,
+) -> Result<(), PostgresError> {
+    settings::apply(session).await?;
+    session.run(BEGIN, DEADLINE).await?;
+    let name = quote::literal(&snapshot.name);
+    let import = format!("SET TRANSACTION SNAPSHOT {name}");
+    session.run(&import, DEADLINE).await
 }

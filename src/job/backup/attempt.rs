@@ -2,32 +2,35 @@
 
 mod beside;
 mod census;
+mod opening;
 mod pump;
 mod sink;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::archive_check::Archive;
 use super::take::{new_id, series};
 use super::{BackupError, TakeRequest};
-use crate::docker::{Carried, ExecRequest, StdinMode};
+use crate::docker::{Carried, Exec, ExecRequest, StdinMode};
 use crate::domain::backup::suspicion::Extent;
 use crate::domain::backup::{Counted, DatabaseFacts, Packing, Seal};
 use crate::domain::id::{BackupId, Revision};
-use crate::domain::unit::{ByteCount, Timestamp};
+use crate::domain::unit::Timestamp;
 use crate::job::copy::along::{Along, FileName, Ticket};
-use crate::job::server::{self, Connected, QUESTION, ServerError};
+use crate::job::server;
 use crate::job::{JobContext, Run};
-use crate::postgres::catalog::{self, Rights, ServerFacts};
+use crate::postgres::catalog::ServerFacts;
+use crate::postgres::digest::Work;
 use crate::postgres::dump::{self, DumpRequest};
-use crate::postgres::relation::{self, LeafRelation};
-use crate::postgres::snapshot::{self, Snapshot};
-use crate::postgres::vitals::database_size;
-use crate::postgres::{ApplicationName, Login, PostgresError, revision};
+use crate::postgres::snapshot::Snapshot;
+use crate::postgres::{ApplicationName, Login};
 use crate::store::staged::StoredFile;
 use beside::Beside;
-use census::{complete, count};
+use census::{Counter, complete, count};
+use opening::{Opening, open};
 use pump::{Look, pump, tie};
 
 pub(super) use beside::Decoding;
@@ -61,26 +64,15 @@ pub(super) struct Dumped {
     pub(super) database_oid: u32,
     pub(super) revision: Option<Revision>,
     pub(super) counted: Counted,
+    /// When pg_dump was through and all its bytes written.
+    pub(super) ended_at: Instant,
+    /// When the digests were.
+    pub(super) counted_at: Instant,
     pub(super) extent: Option<Extent>,
     pub(super) tool_version: String,
     pub(super) login: Login,
     /// Decides what becomes of the copy that is made along with it.
     pub(super) ticket: Option<Ticket>,
-}
-
-/// Everything known before the dump begins.
-struct Opening {
-    login: Login,
-    tools: Tools,
-    holder: Connected,
-    watcher: Connected,
-    snapshot: Snapshot,
-    relations: Vec<LeafRelation>,
-    server: ServerFacts,
-    facts: DatabaseFacts,
-    database_oid: u32,
-    revision: Option<Revision>,
-    size: Option<ByteCount>,
 }
 
 pub(super) async fn run(
@@ -90,19 +82,33 @@ pub(super) async fn run(
     counting: Counting,
     along: &Along,
 ) -> Result<Dumped, BackupError> {
+    let asked = Asked {
+        context,
+        run,
+        request,
+        counting,
+    };
     tokio::select! {
-        dumped = dump(context, run, request, counting, along) => dumped,
+        dumped = dump(&asked, along) => dumped,
         () = run.stop.cancelled() => Err(BackupError::Cancelled),
     }
 }
 
-async fn dump(
-    context: &JobContext,
-    run: &Run,
-    request: &TakeRequest,
+/// Who asks for what.
+struct Asked<'a> {
+    context: &'a JobContext,
+    run: &'a Run,
+    request: &'a TakeRequest,
     counting: Counting,
-    along: &Along,
-) -> Result<Dumped, BackupError> {
+}
+
+async fn dump(asked: &Asked<'_>, along: &Along) -> Result<Dumped, BackupError> {
+    let Asked {
+        context,
+        run,
+        request,
+        ..
+    } = asked;
     let mut opening = Box::pin(open(context, run, request)).await?;
     let began_at = context.clock.now();
     let id = new_id(context, &series(context, request), began_at)?;
@@ -114,38 +120,18 @@ async fn dump(
     let mut sink = Sink::new(staged, context.keys.recipients.as_ref())?;
     let ticket = along.follow(sink.staged(), name).await;
     let beside = Beside::begin(context, request, &mut sink)?;
-    let asked = asked_dump(context, run, request, &opening);
-    let exec = server::begin(context, &request.target, asked, Carried::Output).await?;
-    let done = AtomicUsize::new(0);
-    let (relations, holder, watcher) = (
-        &opening.relations,
-        &mut opening.holder,
-        &mut opening.watcher,
-    );
-    let pump = async {
-        let written = pump(context, exec, sink, Look { watcher, relations }).await?;
-        let stored = Unchecked(Some(written.stored));
-        Ok::<_, BackupError>((stored, written.seal, done.load(Ordering::Acquire)))
-    };
-    let count = count(&counting, holder, relations, &done);
-    let archive = Archive {
-        context,
-        target: &request.target,
-        login: &opening.login,
-        packing,
-    };
-    let decode = beside.decode(&archive);
-    let ((stored, seal, done_at_end), counted, decoding) =
-        tokio::try_join!(pump, async { Ok(count.await) }, decode)?;
-    let counted = complete(&mut opening, counted, done_at_end).await;
+    let program = asked_dump(context, run, request, &opening);
+    let exec = server::begin(context, &request.target, program, Carried::Output).await?;
+    let passed = Box::pin(pass(asked, &mut opening, exec, (sink, beside))).await?;
+    let counted = complete(&mut opening, passed.counted, &passed.finished).await;
     let size = opening.size;
     let extent = size.map(|size| census::extent(&opening.relations, &counted, size));
     Ok(Dumped {
         id,
-        stored: stored.keep()?,
-        decoding,
+        stored: passed.stored.keep()?,
+        decoding: passed.decoding,
         packing,
-        seal,
+        seal: passed.seal,
         snapshot: opening.snapshot,
         began_at,
         server: opening.server,
@@ -153,10 +139,76 @@ async fn dump(
         database_oid: opening.database_oid,
         revision: opening.revision,
         counted,
+        ended_at: passed.ended_at,
+        counted_at: passed.counted_at,
         extent,
         tool_version: opening.tools.version,
         login: opening.login,
         ticket,
+    })
+}
+
+/// What came of a dump's one pass.
+struct Passed {
+    stored: Unchecked,
+    seal: Option<Seal>,
+    /// Which tables had their digests when the dump ended.
+    finished: Vec<bool>,
+    ended_at: Instant,
+    counted: Counted,
+    counted_at: Instant,
+    decoding: Decoding,
+}
+
+/// The bytes on their way, and what is done beside: digests and decoding.
+async fn pass(
+    asked: &Asked<'_>,
+    opening: &mut Opening,
+    exec: Exec,
+    (sink, beside): (Sink, Beside),
+) -> Result<Passed, BackupError> {
+    let (context, relations) = (asked.context, &opening.relations);
+    let work = Work::new(relations);
+    let dump_ended = CancellationToken::new();
+    let taker = Counter {
+        asked,
+        snapshot: &opening.snapshot,
+        work: &work,
+        dump_ended: &dump_ended,
+    };
+    let look = Look {
+        watcher: &mut opening.watcher,
+        relations,
+    };
+    let pump = async {
+        let pumped = pump(context, exec, sink, look).await;
+        // Tables that are not through by now are looked at once more.
+        let finished = work.finished();
+        dump_ended.cancel();
+        let written = pumped?;
+        let stored = Unchecked(Some(written.stored));
+        Ok::<_, BackupError>((stored, written.seal, finished, Instant::now()))
+    };
+    let holder = &mut opening.holder;
+    let count = async { Ok((count(&taker, holder).await, Instant::now())) };
+    let archive = Archive {
+        context,
+        target: &asked.request.target,
+        login: &opening.login,
+        packing: opening.tools.packing,
+    };
+    let decode = beside.decode(&archive);
+    let (pumped, census, decoding) = tokio::try_join!(pump, count, decode)?;
+    let (stored, seal, finished, ended_at) = pumped;
+    let (counted, counted_at) = census;
+    Ok(Passed {
+        stored,
+        seal,
+        finished,
+        ended_at,
+        counted,
+        counted_at,
+        decoding,
     })
 }
 
@@ -212,94 +264,4 @@ fn asked_dump(
         application: &ApplicationName::build(&context.project, run.id.as_str()),
     });
     tie(server::request(spec, StdinMode::Absent), packing)
-}
-
-async fn open(
-    context: &JobContext,
-    run: &Run,
-    request: &TakeRequest,
-) -> Result<Opening, BackupError> {
-    let target = &request.target;
-    let login = server::login(context, target).await?;
-    let connect = || server::connect(context, run, target, &request.database);
-    // Each is a program that starts: together they take as long as one.
-    let (tools, mut holder, mut watcher) = tokio::try_join!(
-        find_tools(context, request, &login),
-        async { Ok(connect().await?) },
-        async { Ok(connect().await?) },
-    )?;
-    let server = catalog::server_facts(&mut watcher.session).await;
-    let server = server.map_err(|source| watcher.error(source))?;
-    if server.rights == Rights::Limited {
-        return Err(BackupError::Rights {
-            user: login.user.clone(),
-        });
-    }
-    let facts = catalog::database_facts(&mut watcher.session).await;
-    let facts = facts.map_err(|source| watcher.error(source))?;
-    let size = match database_size(&mut watcher.session).await {
-        Ok(size) => Some(size),
-        // Who may not ask this may still dump.
-        Err(PostgresError::Server { .. }) => None,
-        Err(source) => return Err(watcher.error(source).into()),
-    };
-    let snapshot = snapshot::begin_snapshot(&mut holder.session).await;
-    let snapshot = snapshot.map_err(|source| holder.error(source))?;
-    let relations = relation::relations(&mut holder.session).await;
-    let relations = relations.map_err(|source| holder.error(source))?.leaves;
-    // Read in the snapshot, so that it is the revision of what is dumped.
-    let state = revision::migration_state(&mut holder.session).await;
-    let state = state.map_err(|source| holder.error(source))?;
-    Ok(Opening {
-        login,
-        tools,
-        holder,
-        watcher,
-        snapshot,
-        relations,
-        server,
-        facts,
-        database_oid: state.database_oid,
-        revision: state.revision,
-        size,
-    })
-}
-
-struct Tools {
-    packing: Packing,
-    version: String,
-}
-
-async fn find_tools(
-    context: &JobContext,
-    request: &TakeRequest,
-    login: &Login,
-) -> Result<Tools, BackupError> {
-    let container = &request.target.container;
-    let ask = |spec| async {
-        let asked = server::request(spec, StdinMode::Absent);
-        let ran = context
-            .docker
-            .exec_collect(container, asked, None, QUESTION)
-            .await;
-        ran.map_err(|source| server::docker_error(&request.target, source))
-    };
-    let (probed, told) = tokio::try_join!(
-        ask(dump::packing_probe_command(login)),
-        ask(dump::version_command(login))
-    )?;
-    let packing = dump::choose_packing(&probed.stdout);
-    if told.end().is_missing_program() {
-        let service = request.target.service.clone();
-        return Err(BackupError::MissingProgram {
-            service,
-            program: "pg_dump",
-        });
-    }
-    let version = dump::parse_version(&told.stdout);
-    let version = version.map_err(|source| ServerError::Postgres {
-        service: request.target.service.clone(),
-        source,
-    })?;
-    Ok(Tools { packing, version })
 }

@@ -190,6 +190,7 @@ async fn publish(
     context.store.publish(written.stored, &manifest)?;
     let stages = Stages {
         dump: dumped_at - begun,
+        digest: Duration::ZERO,
         archive: archived_at - dumped_at,
         publish: archived_at.elapsed(),
     };

@@ -89,7 +89,7 @@ impl Task<'_> {
         // Kept to the end: the lock is given back when the manifest stands.
         let mut own = None;
         let (begun, mut dumped) = self.dump_in_turn(locking, &mut own).await?;
-        let dumped_at = Instant::now();
+        let (ended_at, counted_at) = (dumped.ended_at, dumped.counted_at.max(dumped.ended_at));
         let archive = match self.check(&dumped).await {
             Ok(archive) => archive,
             Err(error) => {
@@ -121,8 +121,9 @@ impl Task<'_> {
         }
         warn_of_suspicion(&manifest);
         let stages = Stages {
-            dump: dumped_at - begun,
-            archive: archived_at - dumped_at,
+            dump: ended_at - begun,
+            digest: counted_at - ended_at,
+            archive: archived_at - counted_at,
             publish: archived_at.elapsed(),
         };
         Ok(Taken {

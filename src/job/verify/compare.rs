@@ -13,11 +13,10 @@ use crate::domain::comparison::{
 use crate::domain::fingerprint::{SchemaText, compare, compare_roles};
 use crate::domain::sequence::{SequenceFact, compare_sequences};
 use crate::job::JobContext;
-use crate::postgres::relation::{self, LeafRelation, Relations};
+use crate::postgres::digest::Work;
+use crate::postgres::relation::{self, Relations};
 use crate::postgres::scratch::{Tablespaces, archive_schema_command, schema_dump_command};
-use crate::postgres::{
-    PostgresError, Session, catalog, digest, dump, large_object, sequence, settings,
-};
+use crate::postgres::{PostgresError, Session, catalog, dump, large_object, sequence, settings};
 
 /// One batch of digests in the scratch.
 const DEADLINE: Duration = Duration::from_hours(6);
@@ -209,12 +208,10 @@ async fn read_copy(first: &mut Session, second: &mut Session) -> Result<Copy, Po
     let relations = relation::relations(first).await?;
     let sequences = sequence::sequences(first).await?;
     let extensions = catalog::database_facts(first).await?.extensions;
-    let (left, right) = halves(&relations.leaves);
-    let (left, right) = tokio::try_join!(
-        digest::digest_tables(first, &left, DEADLINE),
-        digest::digest_tables(second, &right, DEADLINE),
-    )?;
-    let mut tables: Vec<TableFacts> = left.into_iter().chain(right).collect();
+    let work = Work::new(&relations.leaves);
+    let (left, right) =
+        tokio::try_join!(work.share(first, DEADLINE), work.share(second, DEADLINE))?;
+    let mut tables = work.sum(left.into_iter().chain(right));
     tables.push(large_object::digest_large_objects(first, DEADLINE).await?);
     Ok(Copy {
         relations,
@@ -222,25 +219,6 @@ async fn read_copy(first: &mut Session, second: &mut Session) -> Result<Copy, Po
         sequences,
         extensions,
     })
-}
-
-/// Deals the tables out by size, the larger half of each pair to either side in turn.
-fn halves(leaves: &[LeafRelation]) -> (Vec<LeafRelation>, Vec<LeafRelation>) {
-    let mut by_size: Vec<&LeafRelation> = leaves.iter().collect();
-    by_size.sort_by_key(|leaf| std::cmp::Reverse(leaf.pages));
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    let (mut left_pages, mut right_pages) = (0, 0);
-    for leaf in by_size {
-        let weight = leaf.pages.max(1);
-        if left_pages <= right_pages {
-            left_pages += weight;
-            left.push(leaf.clone());
-        } else {
-            right_pages += weight;
-            right.push(leaf.clone());
-        }
-    }
-    (left, right)
 }
 
 /// `content` only when every ordinary table got a digest; tables of extensions may lack one, and are named.

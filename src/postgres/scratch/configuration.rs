@@ -11,10 +11,14 @@ const MIB: u64 = 1024 * 1024;
 const LEAST_LOG: u64 = 32;
 /// Least `max_locks_per_transaction`.
 const LOCKS: u64 = 1_024;
+/// Two jobs, and a parallel worker for the index that one of them builds. A library that is loaded with the server may bring
+/// workers of its own, which would run jobs of the restored database: then there is room for none.
+const WORKERS: u32 = 2;
 
 /// The text of `postgresql.conf`.
 pub(super) fn text(facts: &ServerFacts, folder: &str, memory: ScratchMemory) -> String {
     let locks = (facts.lock_table_size / CONNECTIONS).max(LOCKS);
+    let workers = if loads_libraries(facts) { 0 } else { WORKERS };
     let mut settings: Vec<(String, String)> = facts.carried_settings.clone();
     let ours = [
         ("listen_addresses", String::new()),
@@ -23,7 +27,7 @@ pub(super) fn text(facts: &ServerFacts, folder: &str, memory: ScratchMemory) -> 
         ("unix_socket_permissions", "0777".to_owned()),
         ("max_connections", CONNECTIONS.to_string()),
         ("max_locks_per_transaction", locks.to_string()),
-        ("max_worker_processes", "0".to_owned()),
+        ("max_worker_processes", workers.to_string()),
         ("max_logical_replication_workers", "0".to_owned()),
         ("max_wal_senders", "0".to_owned()),
         ("wal_level", "minimal".to_owned()),
@@ -63,6 +67,11 @@ pub(super) fn text(facts: &ServerFacts, folder: &str, memory: ScratchMemory) -> 
     }
     let lines = settings.iter().filter_map(line_of);
     lines.collect::<Vec<_>>().join("\n")
+}
+
+fn loads_libraries(facts: &ServerFacts) -> bool {
+    let mut carried = facts.carried_settings.iter();
+    carried.any(|(name, value)| name == "shared_preload_libraries" && !value.trim().is_empty())
 }
 
 /// A line of the file; nothing for a name that could end the line.

@@ -1,66 +1,121 @@
-//! Rows and digests of the snapshot, taken in the holding session beside the dump.
+//! Rows and digests of the snapshot, taken beside the dump.
+//!
+//! The holding session takes them while the dump runs, with a low priority: on two cores it would take from the dump what
+//! pg_dump and its backend need, and the dump holds the locks. When the dump is over a second session joins, with nobody's
+//! priority, so that the snapshot, which holds back vacuum, ends soon on a busy server too.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::{Counting, Opening};
+use super::{Asked, Counting, Opening};
 use crate::domain::backup::suspicion::Extent;
 use crate::domain::backup::{Census, Counted};
 use crate::domain::comparison::{Digest, Rows, TableFacts};
 use crate::domain::failure::chain;
 use crate::domain::unit::ByteCount;
-use crate::job::server::{Connected, ServerError};
+use crate::job::server::{self, Connected, ServerError};
+use crate::postgres::digest::{PartFacts, Work};
 use crate::postgres::relation::{self, LeafRelation, slipped};
-use crate::postgres::{PostgresError, digest, large_object, sequence};
+use crate::postgres::snapshot::{self, Snapshot};
+use crate::postgres::{PostgresError, large_object, sequence};
 
 /// One batch of digests: a single huge table may take hours on a slow disk.
 const DIGEST_DEADLINE: Duration = Duration::from_hours(6);
 
+/// Who counts what.
+pub(super) struct Counter<'a> {
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) work: &'a Work<'a>,
+    /// Cancelled when the dump is over.
+    pub(super) dump_ended: &'a CancellationToken,
+}
+
 /// Counts and digests every table of the snapshot; a failure costs the counts, never the dump.
-pub(super) async fn count(
-    counting: &Counting,
-    holder: &mut Connected,
-    relations: &[LeafRelation],
-    done: &AtomicUsize,
-) -> Counted {
-    if let Counting::Without(why) = counting {
+pub(super) async fn count(counter: &Counter<'_>, holder: &mut Connected) -> Counted {
+    if let Counting::Without(why) = &counter.asked.counting {
         return Counted::Absent(why.clone());
     }
     let begun = Instant::now();
-    match take_census(holder, relations, done).await {
+    match counter.take_census(holder).await {
         Ok(census) => {
             let (tables, took_ms) = (census.tables.len(), begun.elapsed().as_millis());
             tracing::debug!(tables, took_ms, "digests taken");
             Counted::Exact(census)
         }
-        Err(source) => {
-            let error = holder.error(source);
+        Err(error) => {
             tracing::warn!(error = %chain(&error), "digests could not be taken; the proof will reach level restore");
             Counted::Absent(chain(&error))
         }
     }
 }
 
-async fn take_census(
-    holder: &mut Connected,
-    relations: &[LeafRelation],
-    done: &AtomicUsize,
-) -> Result<Census, PostgresError> {
-    let session = &mut holder.session;
-    let sequences_before = sequence::sequences(session).await?;
-    let mut tables = Vec::with_capacity(relations.len() + 1);
-    for batch in digest::batches(relations) {
-        tables.extend(digest::digest_batch(session, batch, DIGEST_DEADLINE).await?);
-        done.store(tables.len(), Ordering::Release);
+impl Counter<'_> {
+    async fn take_census(&self, holder: &mut Connected) -> Result<Census, ServerError> {
+        let Asked {
+            context, request, ..
+        } = self.asked;
+        server::step_back(context, &request.target, &mut holder.session).await;
+        let sequences_before = sequence::sequences(&mut holder.session).await;
+        let sequences_before = sequences_before.map_err(|source| holder.error(source))?;
+        let (own, joined) = tokio::try_join!(self.take_own(holder), self.join())?;
+        let (own, large_objects) = own;
+        let mut tables = self.work.sum(own.into_iter().chain(joined));
+        tables.push(large_objects);
+        Ok(Census {
+            tables,
+            sequences_before,
+            sequences_after: Vec::new(),
+        })
     }
-    tables.push(large_object::digest_large_objects(session, DIGEST_DEADLINE).await?);
-    Ok(Census {
-        tables,
-        sequences_before,
-        sequences_after: Vec::new(),
-    })
+
+    async fn take_own(
+        &self,
+        holder: &mut Connected,
+    ) -> Result<(Vec<PartFacts>, TableFacts), ServerError> {
+        let taken = async {
+            let session = &mut holder.session;
+            let parts = self.work.share(session, DIGEST_DEADLINE).await?;
+            let large_objects =
+                large_object::digest_large_objects(session, DIGEST_DEADLINE).await?;
+            Ok::<_, PostgresError>((parts, large_objects))
+        };
+        taken.await.map_err(|source| holder.error(source))
+    }
+
+    /// Joins in when the dump is over and something is left.
+    async fn join(&self) -> Result<Vec<PartFacts>, ServerError> {
+        self.dump_ended.cancelled().await;
+        if !self.work.is_shareable() {
+            return Ok(Vec::new());
+        }
+        let mut second = match self.begin_second().await {
+            Ok(second) => second,
+            Err(error) => {
+                // The server may have no connection to spare: then the first one does it alone.
+                tracing::debug!(error = %chain(&error), "no second session takes digests");
+                return Ok(Vec::new());
+            }
+        };
+        let shared = self.work.share(&mut second.session, DIGEST_DEADLINE).await;
+        shared.map_err(|source| second.error(source))
+    }
+
+    async fn begin_second(&self) -> Result<Connected, ServerError> {
+        let Asked {
+            context,
+            run,
+            request,
+            ..
+        } = self.asked;
+        let (target, database) = (&request.target, &request.database);
+        let mut second = server::connect(context, run, target, database).await?;
+        let imported = snapshot::import_snapshot(&mut second.session, self.snapshot).await;
+        imported.map_err(|source| second.error(source))?;
+        Ok(second)
+    }
 }
 
 /// What has to be read once pg_dump is done: sequences again, and whether tables whose digest came later
@@ -68,15 +123,17 @@ async fn take_census(
 pub(super) async fn complete(
     opening: &mut Opening,
     counted: Counted,
-    done_at_end: usize,
+    finished: &[bool],
 ) -> Counted {
     let Counted::Exact(mut census) = counted else {
         return counted;
     };
     let read = async {
         census.sequences_after = sequence::sequences(&mut opening.holder.session).await?;
-        let late = opening.relations.iter().skip(done_at_end);
-        if late.len() == 0 {
+        let tables = opening.relations.iter().zip(finished);
+        let late = tables.filter_map(|(table, finished)| (!finished).then_some(table));
+        let late: Vec<&LeafRelation> = late.collect();
+        if late.is_empty() {
             return Ok(Vec::new());
         }
         let seen = relation::look(&mut opening.watcher.session).await?;

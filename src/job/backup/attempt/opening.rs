@@ -1,0 +1,121 @@
+//! Everything that is known before a dump begins: the sessions, the snapshot, the programs.
+
+use crate::docker::StdinMode;
+use crate::domain::backup::{DatabaseFacts, Packing};
+use crate::domain::id::Revision;
+use crate::domain::unit::ByteCount;
+use crate::job::backup::{BackupError, TakeRequest};
+use crate::job::server::{self, Connected, QUESTION, ServerError};
+use crate::job::{JobContext, Run};
+use crate::postgres::catalog::{self, Rights, ServerFacts};
+use crate::postgres::relation::{self, LeafRelation};
+use crate::postgres::snapshot::{self, Snapshot};
+use crate::postgres::vitals::database_size;
+use crate::postgres::{Login, PostgresError, dump, revision};
+
+/// Everything known before the dump begins.
+pub(super) struct Opening {
+    pub(super) login: Login,
+    pub(super) tools: Tools,
+    pub(super) holder: Connected,
+    pub(super) watcher: Connected,
+    pub(super) snapshot: Snapshot,
+    pub(super) relations: Vec<LeafRelation>,
+    pub(super) server: ServerFacts,
+    pub(super) facts: DatabaseFacts,
+    pub(super) database_oid: u32,
+    pub(super) revision: Option<Revision>,
+    pub(super) size: Option<ByteCount>,
+}
+
+/// Opens the sessions, takes the snapshot and looks what the server is.
+pub(super) async fn open(
+    context: &JobContext,
+    run: &Run,
+    request: &TakeRequest,
+) -> Result<Opening, BackupError> {
+    let target = &request.target;
+    let login = server::login(context, target).await?;
+    let connect = || server::connect(context, run, target, &request.database);
+    // Each is a program that starts: together they take as long as one.
+    let (tools, mut holder, mut watcher) = tokio::try_join!(
+        find_tools(context, request, &login),
+        async { Ok(connect().await?) },
+        async { Ok(connect().await?) },
+    )?;
+    let server = catalog::server_facts(&mut watcher.session).await;
+    let server = server.map_err(|source| watcher.error(source))?;
+    if server.rights == Rights::Limited {
+        return Err(BackupError::Rights {
+            user: login.user.clone(),
+        });
+    }
+    let facts = catalog::database_facts(&mut watcher.session).await;
+    let facts = facts.map_err(|source| watcher.error(source))?;
+    let size = match database_size(&mut watcher.session).await {
+        Ok(size) => Some(size),
+        // Who may not ask this may still dump.
+        Err(PostgresError::Server { .. }) => None,
+        Err(source) => return Err(watcher.error(source).into()),
+    };
+    let snapshot = snapshot::begin_snapshot(&mut holder.session).await;
+    let snapshot = snapshot.map_err(|source| holder.error(source))?;
+    let relations = relation::relations(&mut holder.session).await;
+    let relations = relations.map_err(|source| holder.error(source))?.leaves;
+    // Read in the snapshot, so that it is the revision of what is dumped.
+    let state = revision::migration_state(&mut holder.session).await;
+    let state = state.map_err(|source| holder.error(source))?;
+    Ok(Opening {
+        login,
+        tools,
+        holder,
+        watcher,
+        snapshot,
+        relations,
+        server,
+        facts,
+        database_oid: state.database_oid,
+        revision: state.revision,
+        size,
+    })
+}
+
+/// The programs of its container.
+pub(super) struct Tools {
+    pub(super) packing: Packing,
+    pub(super) version: String,
+}
+
+async fn find_tools(
+    context: &JobContext,
+    request: &TakeRequest,
+    login: &Login,
+) -> Result<Tools, BackupError> {
+    let container = &request.target.container;
+    let ask = |spec| async {
+        let asked = server::request(spec, StdinMode::Absent);
+        let ran = context
+            .docker
+            .exec_collect(container, asked, None, QUESTION)
+            .await;
+        ran.map_err(|source| server::docker_error(&request.target, source))
+    };
+    let (probed, told) = tokio::try_join!(
+        ask(dump::packing_probe_command(login)),
+        ask(dump::version_command(login))
+    )?;
+    let packing = dump::choose_packing(&probed.stdout);
+    if told.end().is_missing_program() {
+        let service = request.target.service.clone();
+        return Err(BackupError::MissingProgram {
+            service,
+            program: "pg_dump",
+        });
+    }
+    let version = dump::parse_version(&told.stdout);
+    let version = version.map_err(|source| ServerError::Postgres {
+        service: request.target.service.clone(),
+        source,
+    })?;
+    Ok(Tools { packing, version })
+}

@@ -1,0 +1,100 @@
+//! A scratch server for a proof, or why there is none.
+
+use std::path::Path;
+
+use super::findings::Findings;
+use super::held::Held;
+use super::scratch::{Place, Scratch, StartError, Stored};
+use super::{VerifyError, VerifyPlan, bounds, is_outer};
+use crate::domain::backup::{Backup, Destination, Level, Sealing};
+use crate::job::{JobContext, Run};
+
+/// What is proven, by which file.
+pub(super) struct Proving<'a> {
+    pub(super) plan: &'a VerifyPlan,
+    pub(super) backup: &'a Backup,
+    pub(super) archive: &'a Path,
+}
+
+/// A scratch server, or what is known without one.
+pub(super) enum Begun {
+    Scratch(Box<Scratch>),
+    Settled(Box<Findings>),
+}
+
+/// Starts the scratch server before the bytes are known to be right: what they are is found out before anything reads
+/// them. Not where they have to be fetched or opened first.
+pub(super) async fn early(
+    context: &JobContext,
+    run: &Run,
+    plan: &VerifyPlan,
+    held: &Held,
+) -> Option<Result<Begun, VerifyError>> {
+    let manifest = &held.backup.manifest;
+    let is_plain = manifest.sealing() == Sealing::Plain && !is_outer(manifest.packing);
+    if plan.level <= Level::Archive || held.destination() != Destination::Disk || !is_plain {
+        return None;
+    }
+    let path = context.store.path_of(manifest);
+    let proving = Proving {
+        plan,
+        backup: &held.backup,
+        archive: &path,
+    };
+    let place = Place::guess(manifest, context.limits.proof_memory);
+    Some(begin(context, run, &proving, place).await)
+}
+
+/// Starts it where its data is to be.
+pub(super) async fn begin(
+    context: &JobContext,
+    run: &Run,
+    proving: &Proving<'_>,
+    place: Place,
+) -> Result<Begun, VerifyError> {
+    let Proving {
+        plan,
+        backup,
+        archive,
+    } = proving;
+    if let Some(shortage) = bounds::find_lack(context, &backup.manifest, place) {
+        return Ok(Begun::settled(Findings::without_room(shortage)));
+    }
+    let server = plan.server.as_ref();
+    let server = server.ok_or_else(|| VerifyError::NoServer {
+        database: plan.database.clone(),
+    })?;
+    let stored = Stored {
+        manifest: &backup.manifest,
+        path: archive,
+    };
+    match Scratch::start(context, run, server, &stored, place).await {
+        Ok(scratch) => Ok(Begun::Scratch(Box::new(scratch))),
+        Err(StartError::Unserved(said)) => {
+            let reason = format!("its image cannot run a scratch server: {said}");
+            Ok(Begun::settled(Findings::stepped_down(
+                Level::Archive,
+                reason,
+            )))
+        }
+        Err(StartError::Undecodable(said)) => {
+            let what = format!("its zstd stream does not unpack: {said}");
+            let file = &backup.manifest.file;
+            Ok(Begun::settled(Findings::wrong_bytes(&what, file)))
+        }
+        Err(StartError::Verify(error)) => Err(error),
+    }
+}
+
+impl Begun {
+    fn settled(findings: Findings) -> Self {
+        Self::Settled(Box::new(findings))
+    }
+}
+
+/// Nobody needs what was begun early.
+pub(super) async fn leave(context: &JobContext, early: Option<Result<Begun, VerifyError>>) {
+    if let Some(Ok(Begun::Scratch(scratch))) = early {
+        scratch.remove(context).await;
+    }
+}
