@@ -120,8 +120,17 @@ async fn dispatch(
     match arguments.command {
         Command::Run => run_sidecar(settings, notes, &lifecycle, printer).await,
         Command::Gate => Box::pin(run_gate(settings, &lifecycle, printer)).await,
-        Command::Backup { databases } => {
-            let asked = asking::Order { databases, form };
+        Command::Backup {
+            databases,
+            from_volume,
+            image,
+        } => {
+            let volume = from_volume.zip(image);
+            let asked = asking::Order {
+                databases,
+                volume,
+                form,
+            };
             let work = asking::back_up(settings, asked, lifecycle.soft(), printer);
             finish(&lifecycle.command(GRACE, work).await)
         }

@@ -19,6 +19,7 @@ mod lifetime;
 mod log;
 mod own;
 mod scratch;
+mod volume;
 
 use std::future::Future;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub use exec::output::{ExecOutput, StderrHandle};
 pub use exec::{END_TRAILS_OUTPUT, Exec, ExecRequest, ExecResult, StdinMode};
 pub use lifetime::{Exit, Leftover};
 pub use own::{MountPoint, OwnContainer};
-pub use scratch::{ReadOnlyBind, ScratchData, ScratchRequest};
+pub use scratch::{ReadOnlyBind, ReadOnlyVolume, ScratchData, ScratchRequest};
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The library's own bound on the headers of an answer; ours are shorter.

@@ -31,4 +31,5 @@ pub mod roster;
 pub mod schedule;
 pub mod sequence;
 pub mod unit;
+pub mod volume;
 pub mod web;

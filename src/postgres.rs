@@ -24,6 +24,7 @@ pub mod quote;
 pub mod relation;
 pub mod restore;
 pub mod revision;
+pub mod revival;
 pub mod scratch;
 pub mod sequence;
 pub mod session;

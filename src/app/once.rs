@@ -20,6 +20,7 @@ use crate::domain::job::{BackupScope, JobReport, JobRequest, JobState, Submissio
 use crate::domain::restore::ChoiceError;
 use crate::domain::restore::wish::Wish;
 use crate::domain::roster::read_roster;
+use crate::domain::volume::VolumeName;
 use crate::job::tidy;
 use crate::observe::metrics::{Metrics, MetricsError};
 use crate::store::StoreError;
@@ -103,6 +104,24 @@ pub async fn back_up(
     report
 }
 
+/// Backs up a volume in this very process.
+///
+/// # Errors
+/// When nothing can be begun; what fails later is in the report.
+pub async fn back_up_volume(
+    settings: &Settings,
+    volume: VolumeName,
+    image: String,
+    stop: CancellationToken,
+) -> Result<JobReport, OnceError> {
+    let (ground, lock) = begin_tidily(settings).await?;
+    let picture = look(&ground).await?;
+    let request = JobRequest::BackupVolume { volume, image };
+    let report = carry_out(settings, &ground, picture, request, stop).await;
+    drop(lock);
+    report
+}
+
 /// Accepts a suspect backup in this very process.
 ///
 /// # Errors
@@ -117,7 +136,7 @@ pub async fn accept(
     let mut picture = Picture::new(ground.context.project.clone(), ground.context.clock.now());
     holdings::survey(&ground, &mut picture).await?;
     let is_it = |backup: &&Backup| backup.manifest.id == id;
-    let with_it = picture.known(Some(Destination::Disk)).into_iter();
+    let with_it = picture.known(None).into_iter();
     let with_it = with_it.filter(|(_, backups)| backups.iter().any(is_it));
     let owners = with_it.filter_map(|(series, _)| {
         let database = series.content.database()?.clone();

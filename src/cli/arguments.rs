@@ -42,7 +42,14 @@ pub(super) enum Command {
     /// Take backups now, of everything or of the databases named as service/database.
     Backup {
         /// service/database, several or none.
+        #[arg(conflicts_with = "from_volume")]
         databases: Vec<String>,
+        /// What an old, stopped stack has left instead: all databases of this Docker volume, from a copy of it.
+        #[arg(long, value_name = "VOLUME", requires = "image")]
+        from_volume: Option<String>,
+        /// The image of the old stack's server, such as postgres:15.
+        #[arg(long, requires = "from_volume")]
+        image: Option<String>,
     },
     /// List the backups that exist and how far each is proven.
     Backups(Backups),

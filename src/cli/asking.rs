@@ -20,6 +20,7 @@ use crate::domain::failure::chain;
 use crate::domain::id::{DatabaseName, DatabaseRef, ServiceName};
 use crate::domain::job::{JobPart, JobReport, Outcome};
 use crate::domain::unit::ByteCount;
+use crate::domain::volume::VolumeName;
 use crate::http::wire::{AcceptedWire, BackupOrderWire, JobWire, PartWire, ProblemWire};
 
 const LIMITS: Limits = Limits {
@@ -32,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// `backup`, as asked for.
 pub(super) struct Order {
     pub(super) databases: Vec<String>,
+    /// A volume and the image of its server, instead.
+    pub(super) volume: Option<(String, String)>,
     pub(super) form: Form,
 }
 
@@ -153,14 +156,24 @@ pub(super) async fn back_up(
         Ok(databases) => databases,
         Err(why) => return usage(&why, printer),
     };
+    let volume = match &order.volume {
+        None => None,
+        Some((volume, image)) => match VolumeName::parse(volume) {
+            Ok(volume) => Some((volume, image.clone())),
+            Err(wrong) => return usage(&wrong.to_string(), printer),
+        },
+    };
     match Sidecar::find(settings).await {
         Ok(sidecar) => {
-            let asked = ask_for_backup(&sidecar, &order.databases).await;
+            let asked = ask_for_backup(&sidecar, &order).await;
             tell_job(asked, order.form, printer)
         }
         Err(Refusal::Said(why)) => fail(&why, printer),
         Err(Refusal::Absent) => {
-            let done = once::back_up(settings, databases, stop).await;
+            let done = match volume {
+                None => once::back_up(settings, databases, stop).await,
+                Some((volume, image)) => once::back_up_volume(settings, volume, image, stop).await,
+            };
             tell_done(done, order.form, printer)
         }
     }
@@ -196,11 +209,15 @@ pub(super) fn parse_databases(words: &[String]) -> Result<BTreeSet<DatabaseRef>,
     words.iter().map(parse).collect()
 }
 
-async fn ask_for_backup(sidecar: &Sidecar, databases: &[String]) -> Result<JobWire, Refusal> {
-    let order = BackupOrderWire {
-        databases: (!databases.is_empty()).then(|| databases.to_vec()),
+async fn ask_for_backup(sidecar: &Sidecar, order: &Order) -> Result<JobWire, Refusal> {
+    let databases = &order.databases;
+    let (volume, image) = order.volume.clone().unzip();
+    let wire = BackupOrderWire {
+        databases: (!databases.is_empty()).then(|| databases.clone()),
+        volume,
+        image,
     };
-    let body = serde_json::to_vec(&order).unwrap_or_default();
+    let body = serde_json::to_vec(&wire).unwrap_or_default();
     sidecar.order("/v1/backups", Bytes::from(body)).await
 }
 

@@ -13,8 +13,10 @@ use super::printer::Printer;
 use crate::app::once;
 use crate::config::Settings;
 use crate::domain::failure::chain;
+use crate::domain::id::ServiceName;
 use crate::domain::restore::Which;
 use crate::domain::restore::wish::{Mode, Wish, Words};
+use crate::domain::volume::is_of_volume;
 use crate::http::wire::{BackupWire, BackupsWire, RestoreOrderWire};
 
 /// What a restore is given: exactly one of into, swap, undo and drop.
@@ -41,9 +43,28 @@ pub(super) struct Restore {
     /// Where the backup is taken from: disk or s3; otherwise disk, or the bucket where the disk does not have it.
     #[arg(long, value_name = "DESTINATION")]
     from: Option<String>,
+    #[command(flatten)]
+    owner: OwnerWords,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
+}
+
+/// Whose backup is restored, where it is not this stack's.
+#[derive(Debug, Clone, Args)]
+struct OwnerWords {
+    /// A backup that `backup --from-volume` took of this volume.
+    #[arg(long, value_name = "VOLUME")]
+    from_volume: Option<String>,
+    /// A backup of another Compose project, in the same backup folder or bucket; nothing is written there.
+    #[arg(long, value_name = "PROJECT", conflicts_with = "from_volume")]
+    from_project: Option<String>,
+    /// The STACKWARDEN_S3_PREFIX of that project, where it is another than ours.
+    #[arg(long, requires = "from_project")]
+    prefix: Option<String>,
+    /// The backup's own database, where it is called otherwise than the one of --database.
+    #[arg(long, value_name = "SERVICE/DATABASE")]
+    of: Option<String>,
 }
 
 /// What becomes of what swaps put aside.
@@ -72,6 +93,10 @@ impl Restore {
             database: self.database.clone(),
             at: self.at.clone(),
             from: self.from.clone(),
+            volume: self.owner.from_volume.clone(),
+            project: self.owner.from_project.clone(),
+            prefix: self.owner.prefix.clone(),
+            of: self.owner.of.clone(),
         }
     }
 }
@@ -110,6 +135,10 @@ pub(super) async fn restore(
         database: words.database,
         at: words.at,
         from: words.from,
+        volume: words.volume,
+        project: words.project,
+        prefix: words.prefix,
+        of: words.of,
     };
     let body = serde_json::to_vec(&order).unwrap_or_default();
     let done = sidecar.order("/v1/restores", Bytes::from(body)).await;
@@ -167,11 +196,13 @@ fn database(wish: &Wish, listed: &[BackupWire]) -> Result<String, String> {
         Mode::Swap(Which::Id(id)) => it.id == id.to_string(),
         _ => true,
     });
+    let of_volume = |it: &&BackupWire| is_of_volume(&ServiceName::new(it.service.as_str()));
+    let meant = meant.filter(|it| !of_volume(it));
     let names = meant.filter_map(|it| Some(format!("{}/{}", it.service, it.database.as_ref()?)));
     let names: Vec<String> = names.collect::<BTreeSet<_>>().into_iter().collect();
     match names.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err("there is no such backup here; `stackwarden backups` lists all".to_owned()),
+        [] => Err("there is no such backup of a live database here; `stackwarden backups` lists all, and one of a volume wants --database SERVICE/DATABASE, in whose place it goes".to_owned()),
         several => Err(format!(
             "say which database with --database SERVICE/DATABASE; there are {}",
             several.join(" and ")

@@ -6,6 +6,7 @@ mod file;
 mod fsck;
 mod restore;
 mod retention;
+mod volume;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +23,10 @@ use crate::domain::id::JobId;
 use crate::domain::job::{JobEvent, JobKind, JobPart, JobReport, Outcome};
 use crate::domain::progress::Step;
 use crate::domain::unit::Timestamp;
+use crate::domain::volume::is_of_volume;
 use crate::job::JobContext;
 use crate::job::accept::{AcceptError, AcceptPlan};
+use crate::job::backup::volume::{VolumeError, VolumePlan};
 use crate::job::backup::{BackupOutcome, BackupPlan, SeriesOutcome};
 use crate::job::copy::along::Copied;
 use crate::job::copy::{CopyError, CopyPlan};
@@ -38,6 +41,7 @@ use crate::store::disk::{DiskStore, Listing};
 #[derive(Debug)]
 pub(super) enum Ended {
     Backup(BackupOutcome),
+    Volume(Box<(VolumePlan, Result<BackupOutcome, VolumeError>)>),
     Verify(Box<(VerifyPlan, Result<Proof, VerifyError>)>),
     Accept(Box<(AcceptPlan, Result<Acceptance, AcceptError>)>),
     File(Box<(FilePlan, Result<FileVerdict, VerifyError>)>),
@@ -51,7 +55,9 @@ impl Ended {
     /// Whether the bucket may hold something else than before.
     fn changes_bucket(&self) -> bool {
         match self {
-            Self::Backup(_) | Self::Copy(_) | Self::Fsck(_) => true,
+            Self::Backup(_) | Self::Volume(_) | Self::Accept(_) | Self::Copy(_) | Self::Fsck(_) => {
+                true
+            }
             Self::Reread(ended) => ended.0.from == Destination::S3,
             Self::Verify(ended) => ended
                 .1
@@ -149,13 +155,10 @@ impl Ledger {
     /// Writes everything a job's end means and sums it up.
     pub(super) async fn close_books(&self, ended: &Ended) -> JobReport {
         let report = match ended {
-            Ended::Backup(outcome) => {
-                let parts = outcome.parts.iter().map(|part| self.backup_ended(part));
-                let mut parts: Vec<JobPart> = parts.collect();
-                let proofs = outcome.proofs.iter();
-                parts.extend(proofs.map(|(plan, proof)| self.proof_ended(plan, proof.as_ref())));
-                self.pruned(outcome);
-                JobReport::of(parts)
+            Ended::Backup(outcome) => JobReport::of(self.backups_ended(outcome)),
+            Ended::Volume(ended) => {
+                let (plan, outcome) = ended.as_ref();
+                JobReport::of(self.volume_ended(plan, outcome))
             }
             Ended::Verify(ended) => {
                 let (plan, outcome) = ended.as_ref();
@@ -190,6 +193,15 @@ impl Ledger {
         report
     }
 
+    fn backups_ended(&self, outcome: &BackupOutcome) -> Vec<JobPart> {
+        let parts = outcome.parts.iter().map(|part| self.backup_ended(part));
+        let mut parts: Vec<JobPart> = parts.collect();
+        let proofs = outcome.proofs.iter();
+        parts.extend(proofs.map(|(plan, proof)| self.proof_ended(plan, proof.as_ref())));
+        self.pruned(outcome);
+        parts
+    }
+
     fn backup_ended(&self, part: &SeriesOutcome) -> JobPart {
         let subject = part.series.to_string();
         let id = part.manifest.as_ref().map(|manifest| manifest.id.clone());
@@ -211,18 +223,20 @@ impl Ledger {
             id: id.as_ref().map(ToString::to_string),
             error: part.error.clone(),
         });
-        self.books.metrics.backup_ended(&BackupMeasurement {
-            service: part.series.service.clone(),
-            content: part.series.content.clone(),
-            outcome: part.outcome,
-            stages: measured(part),
-        });
         self.note_copied(part);
-        let failed = part.outcome == Outcome::Failed;
-        self.change_series(&part.series, |state| {
-            state.last_error = part.error.clone().filter(|_| failed);
-            state.failures = if failed { state.failures + 1 } else { 0 };
-        });
+        if !is_of_volume(&part.series.service) {
+            self.books.metrics.backup_ended(&BackupMeasurement {
+                service: part.series.service.clone(),
+                content: part.series.content.clone(),
+                outcome: part.outcome,
+                stages: measured(part),
+            });
+            let failed = part.outcome == Outcome::Failed;
+            self.change_series(&part.series, |state| {
+                state.last_error = part.error.clone().filter(|_| failed);
+                state.failures = if failed { state.failures + 1 } else { 0 };
+            });
+        }
         JobPart {
             subject,
             outcome: part.outcome,
@@ -276,20 +290,23 @@ impl Ledger {
         };
         let now = self.now();
         let series = plan.series(&self.context.project);
-        self.change_series(&series, |state| {
-            let before = state.proof_attempt.map_or(0, |(_, failures)| failures);
-            // Only a proof without an answer is tried again later.
-            state.proof_attempt = took.is_none().then_some((now, before + 1));
-            let is_error = took.is_none() && outcome == Outcome::Failed;
-            state.proof_error = is_error.then(|| detail.clone());
-        });
+        let is_lasting = !is_of_volume(&series.service);
+        if is_lasting {
+            self.change_series(&series, |state| {
+                let before = state.proof_attempt.map_or(0, |(_, failures)| failures);
+                // Only a proof without an answer is tried again later.
+                state.proof_attempt = took.is_none().then_some((now, before + 1));
+                let is_error = took.is_none() && outcome == Outcome::Failed;
+                state.proof_error = is_error.then(|| detail.clone());
+            });
+        }
         self.journal(Entry::Proof {
             subject: subject.clone(),
             outcome: outcome.as_str().to_owned(),
             id: plan.id.to_string(),
             detail: detail.clone(),
         });
-        if let Some(took) = took {
+        if let Some(took) = took.filter(|_| is_lasting) {
             let (service, content) = (series.service, series.content);
             self.books.metrics.proof_ended(&ProofMeasurement {
                 service,

@@ -246,12 +246,14 @@ fn covers(known: &JobRequest, asked: &JobRequest) -> bool {
             known == asked
         }
         (JobRequest::Copy { .. }, JobRequest::Copy { .. })
+        | (JobRequest::BackupVolume { .. }, JobRequest::BackupVolume { .. })
         | (JobRequest::VerifyFile { .. }, JobRequest::VerifyFile { .. })
         | (JobRequest::Restore(_), JobRequest::Restore(_))
         | (JobRequest::Reread { .. }, JobRequest::Reread { .. }) => known == asked,
         (JobRequest::Fsck, JobRequest::Fsck | JobRequest::Reread { .. }) => true,
         (
             JobRequest::Backup { .. }
+            | JobRequest::BackupVolume { .. }
             | JobRequest::Verify { .. }
             | JobRequest::VerifyFile { .. }
             | JobRequest::Copy { .. }
@@ -283,6 +285,7 @@ fn subject(request: &JobRequest) -> String {
         JobRequest::Copy { series, id, .. } | JobRequest::Reread { series, id, .. } => {
             format!("{series} {id}")
         }
+        JobRequest::BackupVolume { volume, .. } => format!("volume {volume}"),
         JobRequest::Fsck => "everything that is stored".to_owned(),
         JobRequest::VerifyFile { file, .. } => file.display().to_string(),
         JobRequest::Restore(order) => order.subject(),

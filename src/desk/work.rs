@@ -10,6 +10,7 @@ use crate::domain::job::{BackupScope, JobRequest};
 use crate::domain::roster::ServerTarget;
 use crate::job::accept::{self, AcceptPlan};
 use crate::job::backup::BackupPlan;
+use crate::job::backup::volume::{self, VolumePlan};
 use crate::job::copy::{self, CopyPlan};
 use crate::job::fsck::{self, RereadPlan};
 use crate::job::restore::{self, RestorePlan};
@@ -20,6 +21,7 @@ use crate::job::{JobContext, Run, backup};
 #[derive(Debug)]
 pub(super) enum Work {
     Backup(BackupPlan, Reason),
+    Volume(VolumePlan),
     Verify(Box<VerifyPlan>),
     Accept(AcceptPlan),
     File(FilePlan),
@@ -39,6 +41,11 @@ impl Work {
             JobRequest::Backup { scope, reason } => {
                 Self::Backup(plan_backup(picture, &scope)?, reason)
             }
+            JobRequest::BackupVolume { volume, image } => Self::Volume(VolumePlan {
+                volume,
+                image,
+                level: highest_level(picture),
+            }),
             JobRequest::Verify {
                 database,
                 id,
@@ -83,6 +90,10 @@ impl Work {
             Self::Backup(plan, reason) => {
                 Ended::Backup(backup::run(context, run, &plan, reason).await)
             }
+            Self::Volume(plan) => {
+                let outcome = Box::pin(volume::run(context, run, &plan)).await;
+                Ended::Volume(Box::new((plan, outcome)))
+            }
             Self::Verify(plan) => {
                 let outcome = Box::pin(verify::run(context, run, &plan)).await;
                 Ended::Verify(Box::new((*plan, outcome)))
@@ -125,6 +136,12 @@ fn levels(picture: &Picture) -> BTreeMap<ServiceName, (ServerTarget, Level)> {
     servers
         .map(|(name, it)| (name.clone(), (it.target.clone(), it.policy.verify)))
         .collect()
+}
+
+/// No label speaks of a volume: as far as the stack's own backups are proven, and to the end where there are none.
+fn highest_level(picture: &Picture) -> Level {
+    let levels = picture.servers.values().map(|it| it.policy.verify);
+    levels.max().unwrap_or(Level::Content)
 }
 
 /// Chooses the servers of a scope from what the board shows.

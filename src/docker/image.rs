@@ -3,6 +3,7 @@
 use bollard::models::ImageConfig;
 use sha2::{Digest as _, Sha256};
 
+use super::error::found;
 use super::{Docker, DockerError, SHORT};
 use crate::domain::id::ImageId;
 
@@ -35,6 +36,17 @@ impl Docker {
                 configuration,
             })
             .ok_or(unreadable)
+    }
+
+    /// The id of an image of this host, by its name or its id; `None` when it is not here.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn find_image(&self, name: &str) -> Result<Option<ImageId>, DockerError> {
+        let client = self.client()?;
+        let call = client.inspect_image(name);
+        let answer = found(self.bounded("inspect an image", SHORT, call).await)?;
+        Ok(answer.and_then(|image| image.id).map(ImageId::new))
     }
 
     /// Labels that a container of this image would inherit and that would make Compose or us mistake it for a

@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountBindOptions, MountType};
+use bollard::models::{
+    ContainerCreateBody, HostConfig, Mount, MountBindOptions, MountType, MountVolumeOptions,
+};
 
 use super::archive::{Entry, EntryKind, write_archive};
 use super::clone::{blanked, no_healthcheck};
 use super::{Docker, DockerError};
 use crate::domain::id::{ContainerId, ImageId};
 use crate::domain::unit::ByteCount;
+use crate::domain::volume::VolumeName;
 
 const DIES_FIRST: i64 = 1000;
 /// Any user of the image may make its folder there, and only its own.
@@ -27,6 +30,15 @@ pub struct ReadOnlyBind {
     /// Path on the host; must exist.
     pub host: PathBuf,
     /// Path in the container.
+    pub target: PathBuf,
+}
+
+/// A volume of the host, visible and not writable. It has to be there: the engine makes one that is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOnlyVolume {
+    /// Which.
+    pub name: VolumeName,
+    /// Path in the container; one that the image has not, or the engine would want to fill the volume from there.
     pub target: PathBuf,
 }
 
@@ -67,6 +79,8 @@ pub struct ScratchRequest {
     pub env: Vec<(String, String)>,
     /// What it sees of the host.
     pub binds: Vec<ReadOnlyBind>,
+    /// And of its volumes.
+    pub volumes: Vec<ReadOnlyVolume>,
     /// Where its data goes.
     pub data: ScratchData,
     /// Size of `/dev/shm`.
@@ -88,6 +102,7 @@ impl fmt::Debug for ScratchRequest {
             .field("entrypoint", &self.entrypoint)
             .field("command", &self.command)
             .field("binds", &self.binds)
+            .field("volumes", &self.volumes)
             .field("data", &self.data)
             .finish_non_exhaustive()
     }
@@ -176,7 +191,9 @@ fn scratch_body(request: &ScratchRequest, inherited: &[String]) -> ContainerCrea
 }
 
 fn host_config(request: &ScratchRequest) -> HostConfig {
-    let mut mounts: Vec<Mount> = request.binds.iter().map(bind_mount).collect();
+    let binds = request.binds.iter().map(bind_mount);
+    let volumes = request.volumes.iter().map(volume_mount);
+    let mut mounts: Vec<Mount> = binds.chain(volumes).collect();
     let mut tmpfs: HashMap<String, String> = HashMap::new();
     match &request.data {
         ScratchData::Tmpfs { target, size } => {
@@ -217,6 +234,21 @@ fn bind_mount(bind: &ReadOnlyBind) -> Mount {
     }
 }
 
+/// Nothing of the image goes into it, not even the mode of a folder.
+fn volume_mount(volume: &ReadOnlyVolume) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(volume.name.to_string()),
+        target: Some(volume.target.to_string_lossy().into_owned()),
+        read_only: Some(true),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    }
+}
+
 fn signed(size: ByteCount) -> i64 {
     i64::try_from(size.0).unwrap_or(i64::MAX)
 }
@@ -237,6 +269,10 @@ mod tests {
             binds: vec![ReadOnlyBind {
                 host: PathBuf::from("/srv/one.dump"),
                 target: PathBuf::from("/in/one.dump"),
+            }],
+            volumes: vec![ReadOnlyVolume {
+                name: VolumeName::parse("old_data").unwrap(),
+                target: PathBuf::from("/in/volume"),
             }],
             data,
             shm_size: None,
@@ -261,6 +297,8 @@ mod tests {
         assert!(
             binds.clone().count() == 1 && binds.clone().all(|bind| bind.read_only == Some(true))
         );
+        let named = mounts.iter().filter(|mount| mount.source.is_some());
+        assert!(named.clone().count() == 2 && named.clone().all(|it| it.read_only == Some(true)));
     }
 
     #[test]

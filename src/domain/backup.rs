@@ -7,7 +7,7 @@ mod standing;
 pub mod suspicion;
 mod word;
 
-pub use manifest::{Census, Counted, DatabaseFacts, Manifest, Origin, Seal, Sha256Hex};
+pub use manifest::{Census, Counted, DatabaseFacts, Likeness, Manifest, Origin, Seal, Sha256Hex};
 pub use series::{Content, Series};
 #[cfg(test)]
 pub(in crate::domain) use standing::tests::manifest as example;

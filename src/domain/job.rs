@@ -9,6 +9,7 @@ use super::backup::{Destination, Level, Reason, Series};
 use super::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use super::restore::RestoreOrder;
 use super::unit::Timestamp;
+use super::volume::VolumeName;
 
 /// The kinds of jobs; a bounded label value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,13 @@ pub enum JobRequest {
         /// Why.
         reason: Reason,
     },
+    /// Take backups of what an old stack has left in a volume.
+    BackupVolume {
+        /// Which.
+        volume: VolumeName,
+        /// The image of its server.
+        image: String,
+    },
     /// Prove one backup.
     Verify {
         /// Which database's backup.
@@ -125,7 +133,7 @@ impl JobRequest {
     /// The kind.
     pub fn kind(&self) -> JobKind {
         match self {
-            Self::Backup { .. } => JobKind::Backup,
+            Self::Backup { .. } | Self::BackupVolume { .. } => JobKind::Backup,
             Self::Verify { .. } | Self::VerifyFile { .. } => JobKind::Verify,
             Self::Accept { .. } => JobKind::Accept,
             Self::Fsck | Self::Reread { .. } => JobKind::Fsck,

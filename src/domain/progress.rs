@@ -23,6 +23,8 @@ pub enum Step {
     Swapping,
     /// The file goes into the bucket.
     Copying,
+    /// An old server's data is copied, and recovered in the copy.
+    Reviving,
 }
 
 impl Step {
@@ -38,6 +40,7 @@ impl Step {
             Self::Securing => "taking a backup of what is there",
             Self::Swapping => "swapping",
             Self::Copying => "copying into the bucket",
+            Self::Reviving => "copying the old data",
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod inspection;
 pub mod mark;
 pub mod name;
 pub mod outside;
+pub mod owner;
 pub mod roles;
 pub mod wish;
 
@@ -18,6 +19,8 @@ use thiserror::Error;
 use super::backup::{Backup, Destination, Series, Standing, latest};
 use super::id::{BackupId, DatabaseName, DatabaseRef, ServiceName};
 use super::unit::Timestamp;
+use super::volume::{self, VolumeName};
+use owner::Sought;
 
 /// Where the bytes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +34,24 @@ pub enum Source {
         /// From where; otherwise from disk, and from the bucket where the disk does not have it.
         from: Option<Destination>,
     },
+    /// Another project's backup, to be found where it is stored.
+    Sought(Sought),
     /// A file: another project's backup, or a dump that somebody else made.
     File {
         /// As somebody named it.
         file: PathBuf,
-        /// On which server; the only one otherwise.
-        service: Option<ServiceName>,
     },
+}
+
+impl Source {
+    /// In words.
+    fn told(&self) -> String {
+        match self {
+            Self::Backup { database, id, .. } => format!("{database} {id}"),
+            Self::Sought(sought) => sought.told(),
+            Self::File { file } => file.display().to_string(),
+        }
+    }
 }
 
 /// What somebody wants a restore to do.
@@ -47,6 +61,8 @@ pub enum RestoreOrder {
     Into {
         /// From what.
         source: Source,
+        /// On which server; the only one otherwise.
+        service: Option<ServiceName>,
         /// The new database.
         name: DatabaseName,
     },
@@ -54,10 +70,8 @@ pub enum RestoreOrder {
     Swap {
         /// The live database.
         database: DatabaseRef,
-        /// The backup.
-        id: BackupId,
-        /// From where, as of [`Source::Backup`].
-        from: Option<Destination>,
+        /// From what; never a file.
+        source: Source,
     },
     /// Put back what the newest swap put aside.
     Undo {
@@ -75,15 +89,16 @@ impl RestoreOrder {
     /// What it is about, in words.
     pub fn subject(&self) -> String {
         match self {
-            Self::Into {
-                source: Source::Backup { database, id, .. },
-                name,
-            } => format!("{database} {id} into {name}"),
-            Self::Into {
-                source: Source::File { file, .. },
-                name,
-            } => format!("{} into {name}", file.display()),
-            Self::Swap { database, id, .. } => format!("{database} {id}"),
+            Self::Into { source, name, .. } => format!("{} into {name}", source.told()),
+            Self::Swap {
+                database,
+                source: Source::Backup {
+                    database: own, id, ..
+                },
+            } if own == database => format!("{database} {id}"),
+            Self::Swap { database, source } => {
+                format!("{} in the place of {database}", source.told())
+            }
             Self::Undo { database } | Self::Drop { database } => database.to_string(),
         }
     }
@@ -126,6 +141,22 @@ pub enum ChoiceError {
     NoDatabase {
         /// The databases with backups.
         known: Vec<String>,
+    },
+    /// Nothing says in whose place it is to stand.
+    #[error(
+        "backup {id} was taken from a volume; say in whose place it goes with --database SERVICE/DATABASE"
+    )]
+    NoTarget {
+        /// The backup.
+        id: BackupId,
+    },
+    /// There is none of a volume.
+    #[error(
+        "no backup was taken from volume {volume}; take one first: stackwarden backup --from-volume {volume} --image IMAGE"
+    )]
+    NoneOfVolume {
+        /// The volume.
+        volume: VolumeName,
     },
     /// None is good enough.
     #[error(
@@ -193,8 +224,12 @@ fn listed(known: &[String]) -> String {
     format!("; there are {}", known.join(" and "))
 }
 
-/// Finds the one backup that is meant. What `latest` means is decided for each database by itself, so with several
-/// databases somebody has to say which: a wrong guess would replace the wrong one.
+/// Backups that somebody may mean, one of each database at most.
+type Found = Vec<(DatabaseRef, BackupId)>;
+
+/// Finds the one backup of this stack that is meant. What `latest` means is decided for each database by itself, so with
+/// several databases somebody has to say which: a wrong guess would replace the wrong one. What was taken from a volume is
+/// meant where its database or its id is named.
 ///
 /// # Errors
 /// When none or several are meant.
@@ -203,15 +238,28 @@ pub fn choose<'a>(
     which: &Which,
     only: Option<&DatabaseRef>,
 ) -> Result<(DatabaseRef, BackupId), ChoiceError> {
+    let mut found = find_meant(known, which);
+    let is_of_volume = |it: &DatabaseRef| volume::is_of_volume(&it.service);
+    match (only, which) {
+        (None, Which::Id(_)) => {}
+        (None, _) => found.retain(|(database, _)| !is_of_volume(database)),
+        (Some(only), Which::Id(_)) if !found.iter().any(|(database, _)| database == only) => {
+            found.retain(|(database, _)| is_of_volume(database));
+        }
+        (Some(only), _) => found.retain(|(database, _)| database == only),
+    }
+    settle(&found, which)
+}
+
+fn find_meant<'a>(
+    known: impl IntoIterator<Item = (&'a Series, Vec<&'a Backup>)>,
+    which: &Which,
+) -> Found {
     let mut found = Vec::new();
     for (series, backups) in known {
         let Some(database) = series.content.database() else {
             continue;
         };
-        let database = DatabaseRef::new(series.service.clone(), database.clone());
-        if only.is_some_and(|only| *only != database) {
-            continue;
-        }
         let meant = match which {
             Which::Latest => latest(backups),
             Which::At(at) => {
@@ -220,9 +268,17 @@ pub fn choose<'a>(
             }
             Which::Id(id) => backups.into_iter().find(|it| it.manifest.id == *id),
         };
+        let database = DatabaseRef::new(series.service.clone(), database.clone());
         found.extend(meant.map(|it| (database, it.manifest.id.clone())));
     }
-    match (found.as_slice(), which) {
+    found
+}
+
+fn settle(
+    found: &[(DatabaseRef, BackupId)],
+    which: &Which,
+) -> Result<(DatabaseRef, BackupId), ChoiceError> {
+    match (found, which) {
         ([one], _) => Ok(one.clone()),
         ([], Which::Id(id)) => Err(ChoiceError::Unknown { id: id.clone() }),
         ([], Which::At(at)) => Err(ChoiceError::NothingYet { at: *at }),
@@ -293,6 +349,31 @@ mod tests {
             choose(known(), &Which::Latest, Some(&only)).unwrap().0,
             only
         );
+    }
+
+    #[test]
+    fn what_was_taken_from_a_volume_is_meant_only_where_it_is_named() {
+        let backups = [proven(backup(100, Reason::Schedule))];
+        let old = [proven(backup(50, Reason::Manual))];
+        let live = series("app", &backups);
+        let of_volume = Series {
+            service: VolumeName::parse("old_data").unwrap().service(),
+            ..live.clone()
+        };
+        let known = || {
+            [
+                (&live, backups.iter().collect()),
+                (&of_volume, old.iter().collect()),
+            ]
+        };
+        let app = DatabaseRef::new(live.service.clone(), DatabaseName::new("app"));
+        let from_volume = DatabaseRef::new(of_volume.service.clone(), DatabaseName::new("app"));
+        assert_eq!(choose(known(), &Which::Latest, None).unwrap().0, app);
+        assert_eq!(choose(known(), &Which::Latest, Some(&app)).unwrap().0, app);
+        let id = Which::Id(old[0].manifest.id.clone());
+        for only in [None, Some(&app), Some(&from_volume)] {
+            assert_eq!(choose(known(), &id, only).unwrap().0, from_volume);
+        }
     }
 
     #[test]

@@ -104,6 +104,13 @@ pub fn needed_for_restore(database: ByteCount) -> ByteCount {
     )
 }
 
+/// What has to be free before a stopped server's data is copied to be started: the copy, what its recovery writes, and
+/// behind it still `reserve`.
+pub fn needed_for_revival(data: ByteCount, reserve: ByteCount) -> ByteCount {
+    let copy = data.0.saturating_add(EMPTY_SERVER);
+    ByteCount(copy.saturating_add(reserve.0))
+}
+
 /// What the database of a backup takes when it is restored.
 pub fn database_size(manifest: &Manifest) -> ByteCount {
     let guess = restored_size(manifest.stored_size);

@@ -114,6 +114,7 @@ pub(super) fn backup(content: Content, second: i64, digit: u8) -> Backup {
             globals: None,
             level: Level::Archive,
             decoded: None,
+            likeness: None,
             restore_line: "pg_restore …".into(),
         },
     }

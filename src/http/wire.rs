@@ -307,6 +307,12 @@ pub struct BackupOrderWire {
     /// `service/database` each; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub databases: Option<Vec<String>>,
+    /// A volume of the host with an old server's data, instead of what runs here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
+    /// The image of that server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// The body of `POST /v1/files/verify`.
@@ -344,6 +350,18 @@ pub struct RestoreOrderWire {
     /// `disk` or `s3`; from disk otherwise, and from the bucket where the disk does not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// A volume whose backup is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
+    /// Another project whose backup is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The prefix of that project's keys in the bucket; our own otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// `service/database` of that backup, where it is another than that of `database`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
 }
 
 /// The answer to an order; `Location` names the job too.

@@ -18,6 +18,7 @@ mod predecessor;
 mod retention;
 mod take;
 mod unopened;
+pub mod volume;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use crate::domain::backup::{Content, Level, Manifest, Reason, Series};
 use crate::domain::failure::chain;
 use crate::domain::id::DatabaseName;
 use crate::domain::job::Outcome;
+use crate::domain::policy::DatabaseSelection;
 use crate::domain::roster::ServerTarget;
 
 pub use failure::BackupError;
@@ -115,7 +117,7 @@ async fn back_up_server(
     reason: Reason,
     outcome: &mut BackupOutcome,
 ) {
-    let databases = match find_databases(context, run, server).await {
+    let databases = match find_databases(context, run, &server.target, &server.databases).await {
         Ok(databases) => databases,
         Err(error) => {
             let failed =
@@ -131,27 +133,55 @@ async fn back_up_server(
             return;
         }
     };
+    let taking = Taking {
+        target: &server.target,
+        level: server.rules.verify,
+        reason,
+    };
+    take_all(context, run, taking, databases, outcome).await;
+}
+
+/// From which server, how far, and why.
+#[derive(Clone, Copy)]
+struct Taking<'a> {
+    target: &'a ServerTarget,
+    level: Level,
+    reason: Reason,
+}
+
+/// Each database, and the roles once.
+async fn take_all(
+    context: &JobContext,
+    run: &Run,
+    taking: Taking<'_>,
+    databases: Vec<DatabaseName>,
+    outcome: &mut BackupOutcome,
+) {
+    let series = |content| Series {
+        project: context.project.clone(),
+        service: taking.target.service.clone(),
+        content,
+    };
     let mut globals = RunGlobals::default();
     for database in databases {
         let request = TakeRequest {
-            target: server.target.clone(),
+            target: taking.target.clone(),
             database: database.clone(),
-            reason,
-            level: server.rules.verify,
+            reason: taking.reason,
+            level: taking.level,
             stage: None,
         };
         let (taken, proven) = Box::pin(unopened::take(context, run, request, &mut globals)).await;
         outcome.proofs.extend(proven);
-        let series = server.series(&context.project, Content::Database(database));
+        let series = series(Content::Database(database));
         outcome.parts.push(finish(series, taken.map_err(describe)));
     }
     for taken in globals.into_outcomes() {
-        let series = server.series(&context.project, Content::Globals);
         let taken = match taken {
             Ok(taken) => Ok(with_copy(context, run, taken).await),
             Err(error) => Err(describe(error)),
         };
-        outcome.parts.push(finish(series, taken));
+        outcome.parts.push(finish(series(Content::Globals), taken));
     }
 }
 
@@ -171,18 +201,12 @@ async fn with_copy(context: &JobContext, run: &Run, taken: Taken) -> Taken {
 async fn find_databases(
     context: &JobContext,
     run: &Run,
-    server: &ServerPlan,
+    target: &ServerTarget,
+    selection: &DatabaseSelection,
 ) -> Result<Vec<DatabaseName>, (Outcome, String)> {
     let looked = async {
-        let mut maintenance = server::connect_maintenance(context, run, &server.target).await?;
-        server::choose(
-            context,
-            run,
-            &server.target,
-            &server.databases,
-            &mut maintenance,
-        )
-        .await
+        let mut maintenance = server::connect_maintenance(context, run, target).await?;
+        server::choose(context, run, target, selection, &mut maintenance).await
     };
     looked
         .await

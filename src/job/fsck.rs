@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::{JobContext, Run};
-use crate::domain::backup::{Backup, Destination, Proof, Series, Standing};
+use crate::domain::backup::{Backup, Destination, Manifest, Proof, Series, Standing};
 use crate::domain::comparison::{Difference, ObjectKind};
 use crate::domain::failure::chain;
 use crate::domain::id::BackupId;
@@ -71,15 +71,26 @@ pub enum What {
         read: ByteCount,
     },
     /// A manifest without its bytes.
-    Missing,
+    Missing(Remedy),
     /// Other bytes than were written.
-    Altered,
+    Altered(Remedy),
     /// A file without manifest.
     Orphan(String),
     /// A manifest, proof or acceptance that cannot be read.
     Unreadable(String),
     /// Nobody knows: it could not be read or listed.
     Unknown(String),
+}
+
+/// What follows where a backup's bytes are not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The sidecar writes the copy again, from the disk's good file.
+    Replaced,
+    /// Those in the bucket are not known to be wrong: a restore takes them by itself.
+    InBucket,
+    /// Nobody has them.
+    None,
 }
 
 /// Why one backup was not read again.
@@ -287,9 +298,27 @@ async fn look_at<E: Examined + Sync>(
             backups: 1,
             read: manifest.stored_size,
         },
-        Reading::Altered => What::Altered,
-        Reading::Missing => What::Missing,
+        Reading::Altered => What::Altered(find_remedy(context, place, backup).await),
+        Reading::Missing => What::Missing(find_remedy(context, place, backup).await),
     }))
+}
+
+/// What follows where this place has lost a backup: the disk is read before the bucket, so that what is wrong there is
+/// known by then.
+async fn find_remedy<E: Examined>(context: &JobContext, place: &E, backup: &Backup) -> Remedy {
+    let Manifest { series, id, .. } = &backup.manifest;
+    let is_good = |it: &Backup| it.standing() != Standing::Refuted;
+    if place.destination() == Destination::S3.as_str() {
+        let on_disk = context.store.find(series, id).ok().flatten();
+        return match on_disk.filter(is_good) {
+            Some(_) => Remedy::Replaced,
+            None => Remedy::None,
+        };
+    }
+    match &context.s3 {
+        Some(store) if matches!(store.find(series, id).await, Ok(Some(_))) => Remedy::InBucket,
+        _ => Remedy::None,
+    }
 }
 
 /// `None` when the backup went away meanwhile.

@@ -11,6 +11,7 @@ mod foreign;
 mod kept;
 mod roles;
 mod rows;
+mod shelf;
 mod site;
 mod source;
 mod swap;
@@ -23,8 +24,8 @@ use tokio::time::Instant;
 use super::backup::SeriesOutcome;
 use super::{JobContext, Run};
 use crate::domain::backup::Level;
-use crate::domain::id::{BackupId, ServiceName};
-use crate::domain::restore::{RestoreOrder, Source};
+use crate::domain::id::{BackupId, DatabaseRef, ProjectName, ServiceName};
+use crate::domain::restore::RestoreOrder;
 use crate::domain::roster::ServerTarget;
 
 pub use failure::RestoreError;
@@ -80,6 +81,17 @@ pub struct Done {
     pub parts: Vec<(String, Result<String, String>)>,
 }
 
+impl Done {
+    /// With the words for whose backup it was.
+    fn of(self, material: &Material, project: &ProjectName, database: &DatabaseRef) -> Self {
+        let owner = material.told_owner(project, database).unwrap_or_default();
+        Self {
+            detail: self.detail + &owner,
+            ..self
+        }
+    }
+}
+
 /// How a restore ended.
 #[derive(Debug)]
 pub struct RestoreOutcome {
@@ -130,26 +142,25 @@ async fn carry_out(
     backups: &mut Vec<SeriesOutcome>,
 ) -> Result<Done, RestoreError> {
     match &plan.order {
-        RestoreOrder::Into { source, name } => {
+        RestoreOrder::Into {
+            source,
+            service,
+            name,
+        } => {
             let material = Material::find(context, source).await?;
-            let server = match (source, &material) {
-                (Source::Backup { database, .. }, _) => &plan.server(&database.service)?.0,
-                (Source::File { service, .. }, _) => plan.chosen(service.as_ref())?,
-            };
+            let server = plan.chosen(service.as_ref())?;
             let site = Site::open(context, run, server).await?;
-            site.restore_into(&material, name).await
+            let done = site.restore_into(&material, name).await?;
+            let database = DatabaseRef::new(server.service.clone(), name.clone());
+            Ok(done.of(&material, &context.project, &database))
         }
-        RestoreOrder::Swap { database, id, from } => {
+        RestoreOrder::Swap { database, source } => {
             let (server, level) = plan.server(&database.service)?;
-            let source = Source::Backup {
-                database: database.clone(),
-                id: id.clone(),
-                from: *from,
-            };
-            let material = Material::find(context, &source).await?;
+            let material = Material::find(context, source).await?;
             let site = Site::open(context, run, server).await?;
-            site.swap_in(&material, &database.database, *level, backups)
-                .await
+            let name = &database.database;
+            let done = site.swap_in(&material, name, *level, backups).await?;
+            Ok(done.of(&material, &context.project, database))
         }
         RestoreOrder::Undo { database } => {
             let site = Site::open(context, run, &plan.server(&database.service)?.0).await?;

@@ -25,7 +25,7 @@ use crate::postgres::{
 };
 
 pub use courtesy::step_back;
-pub use feed::{Flow, feed, feed_exec};
+pub use feed::{FeedError, FeedRequest, Flow, Patience, feed, feed_exec};
 pub use line::begin;
 pub use lock::{DatabaseLock, end_clients, end_leftovers, lock};
 pub use look::{Question, Seen, WayIn, choose, is_kept, look};
@@ -66,6 +66,18 @@ pub enum ServerError {
         #[source]
         source: LoginError,
     },
+    /// A program stood still.
+    #[error(
+        "{program} in service {service} took no byte for {silent_for:?} and was given up; look for locks in pg_stat_activity, or raise STACKWARDEN_SILENCE"
+    )]
+    Silent {
+        /// The service.
+        service: ServiceName,
+        /// Which program.
+        program: String,
+        /// So long.
+        silent_for: Duration,
+    },
     /// Another writer holds the database.
     #[error("database {database} is held by {holder}; waited {waited:?}")]
     Busy {
@@ -88,7 +100,9 @@ impl ServerError {
             Self::Docker { source, .. } => source.kind(),
             Self::Postgres { source, .. } => source.kind(),
             Self::Login { .. } => FailureKind::Permanent,
-            Self::Busy { .. } | Self::Stopped { .. } => FailureKind::Transient,
+            Self::Busy { .. } | Self::Stopped { .. } | Self::Silent { .. } => {
+                FailureKind::Transient
+            }
             Self::Cancelled => FailureKind::Cancelled,
         }
     }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, SCRATCH_NAME, restore, server};
 use crate::docker::{DockerError, Leftover};
 use crate::domain::failure::chain;
-use crate::domain::id::ContainerId;
+use crate::domain::id::{ContainerId, ProjectName};
 use crate::domain::roster::ServerTarget;
 use crate::store::StoreError;
 
@@ -84,6 +84,22 @@ pub async fn scratch(context: &JobContext) -> Result<(), DockerError> {
     remove_orphans(context, |leftover| leftover.name == SCRATCH_NAME)
         .await
         .map(drop)
+}
+
+/// The same for this project's one server on a copy of a volume.
+///
+/// # Errors
+/// When Docker cannot be asked.
+pub async fn revived(context: &JobContext) -> Result<(), DockerError> {
+    let name = revived_name(&context.project);
+    remove_orphans(context, |leftover| leftover.name == name)
+        .await
+        .map(drop)
+}
+
+/// The name of the throw-away server on a copy of a volume: a project has one at a time.
+pub fn revived_name(project: &ProjectName) -> String {
+    format!("{project}-stackwarden-volume")
 }
 
 async fn remove_orphans(

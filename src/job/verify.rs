@@ -29,7 +29,7 @@ use crate::domain::raw_text;
 use crate::domain::roster::ServerTarget;
 use begin::{Begun, Proving};
 use findings::Findings;
-use held::{Found, Held};
+use held::{Found, FoundRoles, Held};
 use scratch::{Place, Scratch};
 
 pub use failure::VerifyError;
@@ -193,8 +193,10 @@ async fn restore_in(
     // Told to stop, we still take the scratch away: after a `down` nobody comes who would. On the heap: the comparisons
     // that run at once are big.
     let proof = Box::pin(async {
-        let globals = read_globals(context, plan, backup).await?;
-        Box::pin(prove(context, plan, backup, &scratch, globals)).await
+        match read_globals(context, plan, backup).await? {
+            Globals::Known(text) => Box::pin(prove(context, plan, backup, &scratch, text)).await,
+            Globals::Altered(findings) => Ok(*findings),
+        }
     });
     let findings = or_cancelled(run, proof).await;
     scratch.remove(context).await;
@@ -278,20 +280,34 @@ async fn rows(
 }
 
 /// The roles that the dump restores on top of.
+enum Globals {
+    /// Their text, where there is one.
+    Known(Option<String>),
+    /// They are not what was written: no restore would take them.
+    Altered(Box<Findings>),
+}
+
 async fn read_globals(
     context: &JobContext,
     plan: &VerifyPlan,
     backup: &Backup,
-) -> Result<Option<String>, VerifyError> {
+) -> Result<Globals, VerifyError> {
     let Some(id) = &backup.manifest.globals else {
-        return Ok(None);
+        return Ok(Globals::Known(None));
     };
     let series = Series {
         content: Content::Globals,
         ..plan.series(&context.project)
     };
-    let text = held::read_roles(context, &series, id).await?;
-    Ok(text.map(raw_text::read))
+    Ok(match held::read_roles(context, &series, id).await? {
+        None => Globals::Known(None),
+        Some(FoundRoles::Sound(text)) => Globals::Known(Some(raw_text::read(text))),
+        Some(FoundRoles::Altered(file)) => {
+            let what =
+                "the roles that it stands on are not those that were written (SHA-256 differs)";
+            Globals::Altered(Box::new(Findings::wrong_bytes(what, &file)))
+        }
+    })
 }
 
 /// Whether the stored file has to be unpacked before pg_restore can read it with several jobs.

@@ -21,10 +21,13 @@ pub use refusal::{
 };
 pub use restore::{RestoreEntry, RestoreRequest, restore_command};
 
-const SCRIPT: &str = include_str!("scratch/start.sh");
+const SCRIPT: &str = concat!(
+    include_str!("scratch/programs.sh"),
+    include_str!("scratch/start.sh")
+);
 
 /// Runs a program until it succeeds.
-const WAIT: &str =
+pub(super) const WAIT: &str =
     "i=0\nuntil \"$@\" 2>/dev/null; do i=$((i+1)); [ $i -lt 60 ] || exit 1; sleep 0.05; done";
 
 /// The programs wait for nothing and no setting of a role or a database stops them.

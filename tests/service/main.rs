@@ -27,6 +27,7 @@ mod extensions;
 mod faults;
 mod first_backup;
 mod foreign;
+mod from_volume;
 mod fsck;
 mod gate;
 mod gate_kills;

@@ -5,6 +5,7 @@ mod restore;
 mod retention;
 #[path = "../s3/server.rs"]
 mod server;
+mod staging;
 mod upkeep;
 #[expect(dead_code, reason = "the tests of the store itself break more")]
 #[path = "../s3/wire.rs"]

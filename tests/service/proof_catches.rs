@@ -370,3 +370,26 @@ fn awkward_but_right_copies_raise_no_false_alarm() {
         );
     }
 }
+
+#[test]
+fn roles_that_are_not_those_that_were_written_refute_what_stands_on_them() {
+    let stack = Stack::builder("roles-altered").write();
+    stack.up_database(&[("app", "CREATE ROLE keeper; CREATE TABLE t AS SELECT 1 AS a")]);
+    stack.up();
+    let proven = stack.wait_for_proof("app", "content");
+    let id = proven["id"].as_str().expect("an id");
+    let roles = stack.artefacts("globals").pop().expect("roles").stored;
+    let text = std::fs::read_to_string(&roles).expect("read the roles");
+    // They restore as before, and are not what was written.
+    std::fs::write(&roles, format!("{text}-- a line of somebody's\n")).expect("write");
+    let said = stack.stackwarden(&["verify", id]).ended_with(1).stdout;
+    assert!(
+        said.contains("the roles that it stands on are not those that were written"),
+        "{said}"
+    );
+    let refused = stack.stackwarden(&["restore", id, "--into", "copy"]);
+    drop(refused.ended_with(1));
+    std::fs::write(&roles, text).expect("write");
+    let said = stack.stackwarden(&["verify", id]).ended_with(0).stdout;
+    assert!(said.contains("proven at level content"), "{said}");
+}

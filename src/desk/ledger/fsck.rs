@@ -7,7 +7,7 @@ use super::Ledger;
 use crate::domain::backup::Proof;
 use crate::domain::failure::chain;
 use crate::domain::job::{JobPart, Outcome};
-use crate::job::fsck::{Finding, RereadError, RereadPlan, What};
+use crate::job::fsck::{Finding, Remedy, RereadError, RereadPlan, What};
 use crate::journal::Entry;
 
 impl Ledger {
@@ -107,17 +107,33 @@ fn in_words(what: &What) -> String {
         What::Sound { backups, read } => {
             format!("{backups} read again ({read}): the bytes that were written")
         }
-        What::Missing => {
-            "missing: there is a manifest and no file; restore from another backup".to_owned()
+        What::Missing(remedy) => {
+            format!(
+                "missing: there is a manifest and no file; {}",
+                what_follows(*remedy)
+            )
         }
-        What::Altered => {
-            "altered: the file holds other bytes than were written (SHA-256 differs); restore from another backup".to_owned()
-        }
+        What::Altered(remedy) => format!(
+            "altered: the file holds other bytes than were written (SHA-256 differs); {}",
+            what_follows(*remedy)
+        ),
         What::Orphan(file) => format!(
             "orphan: {file} belongs to no manifest; the next start of the sidecar removes it"
         ),
         What::Unreadable(why) => format!("unreadable: {why}"),
         What::Unknown(why) => format!("not read: {why}"),
+    }
+}
+
+fn what_follows(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::Replaced => {
+            "the sidecar writes this copy again from the good file on disk, by itself"
+        }
+        Remedy::InBucket => {
+            "a restore takes the copy in the bucket in its place, which is read below; look after the disk"
+        }
+        Remedy::None => "there is no good copy of it to replace it from: restore another backup",
     }
 }
 

@@ -31,6 +31,19 @@ pub struct Origin {
     pub image: String,
 }
 
+/// What a throw-away server has to be like that proves a backup of which no live server tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Likeness {
+    /// The role that initdb made.
+    pub bootstrap_user: String,
+    /// Encoding of the server's own names.
+    pub encoding: String,
+    /// What is preloaded, and the settings of what is.
+    pub settings: Vec<(String, String)>,
+    /// Room in the lock table.
+    pub lock_table_size: u64,
+}
+
 /// What pg_database and the catalogue say of the dumped database.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DatabaseFacts {
@@ -139,6 +152,8 @@ pub struct Manifest {
     pub level: Level,
     /// What was decoded to reach it; `None` where nothing was, or an older version did not say.
     pub decoded: Option<Decoded>,
+    /// What a server that proves it has to be like; only where none lives that tells it.
+    pub likeness: Option<Likeness>,
     /// One line that restores the file with stock tools.
     pub restore_line: String,
 }

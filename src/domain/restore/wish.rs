@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::name::{self, NameError};
+use super::owner::{Elsewhere, Of, Owner, Sought, choose_of};
 use super::{ChoiceError, RestoreOrder, Source, Which, choose};
 use crate::domain::backup::{Backup, Destination, Series};
-use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ServiceName};
+use crate::domain::bucket::{KeyPrefix, KeyPrefixError};
+use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ProjectName, ServiceName};
 use crate::domain::unit::Timestamp;
+use crate::domain::volume::{VolumeName, VolumeNameError, is_of_volume};
 
 /// The words, as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,6 +28,14 @@ pub struct Words {
     pub at: Option<String>,
     /// `disk` or `s3`.
     pub from: Option<String>,
+    /// A volume that the backup was taken from.
+    pub volume: Option<String>,
+    /// The project whose backup it is.
+    pub project: Option<String>,
+    /// What stands before that project's keys in the bucket.
+    pub prefix: Option<String>,
+    /// `service/database` of the backup itself, where it is another than the live one's.
+    pub of: Option<String>,
 }
 
 /// The words, understood.
@@ -36,6 +47,10 @@ pub struct Wish {
     pub only: Option<DatabaseRef>,
     /// The destination that was named.
     pub from: Option<Destination>,
+    /// Whose backup is meant.
+    pub owner: Owner,
+    /// Of which of the owner's databases.
+    pub of: Option<DatabaseRef>,
 }
 
 /// What is to be done, and with what.
@@ -95,6 +110,27 @@ pub enum WishError {
     /// A destination where nothing is taken from one.
     #[error("--from says where a backup is taken from; leave it out here")]
     SuperfluousFrom,
+    /// Two owners.
+    #[error("a backup is of a volume or of a project; leave --from-volume or --from-project out")]
+    TwoOwners,
+    /// No volume.
+    #[error(transparent)]
+    Volume(#[from] VolumeNameError),
+    /// No project.
+    #[error("--from-project wants the name of a Compose project, such as shop-prod")]
+    Project,
+    /// No prefix.
+    #[error(transparent)]
+    Prefix(#[from] KeyPrefixError),
+    /// What belongs to an owner, and there is none.
+    #[error("{0} belongs to --from-project or --from-volume; leave it out here")]
+    SuperfluousWord(&'static str),
+    /// An owner where no backup is taken.
+    #[error("--from-project and --from-volume say whose backup is restored; leave them out here")]
+    SuperfluousOwner,
+    /// Nothing says which live database goes.
+    #[error("say in whose place it goes with --database SERVICE/DATABASE")]
+    NoTarget,
     /// A time beside something that has one.
     #[error("--at chooses among the backups that `latest` could mean; write `latest` with it")]
     TimeOfOne,
@@ -128,7 +164,29 @@ impl Wish {
         if from.is_some() && !takes_backup {
             return Err(WishError::SuperfluousFrom);
         }
-        Ok(Self { mode, only, from })
+        let owner = owner(words.volume, words.project, words.prefix)?;
+        let of = words.of.map(|word| database(&word)).transpose()?;
+        if owner == Owner::Own && of.is_some() {
+            return Err(WishError::SuperfluousWord("--of"));
+        }
+        if owner != Owner::Own && !takes_backup {
+            return Err(WishError::SuperfluousOwner);
+        }
+        // What of this stack goes is never guessed from another's names.
+        let live = only.as_ref().filter(|it| !is_of_volume(&it.service));
+        if matches!(mode, Mode::Swap(_))
+            && live.is_none()
+            && (owner != Owner::Own || only.is_some())
+        {
+            return Err(WishError::NoTarget);
+        }
+        Ok(Self {
+            mode,
+            only,
+            from,
+            owner,
+            of,
+        })
     }
 
     /// Chooses the backup and the database among what is known.
@@ -139,21 +197,40 @@ impl Wish {
         self,
         known: impl IntoIterator<Item = (&'a Series, Vec<&'a Backup>)>,
     ) -> Result<RestoreOrder, ChoiceError> {
-        let (only, from) = (self.only.as_ref(), self.from);
-        Ok(match self.mode {
-            Mode::Into(Meant::File(file), name) => {
-                let service = self.only.map(|only| only.service);
-                let source = Source::File { file, service };
-                RestoreOrder::Into { source, name }
-            }
+        let live = self.only.clone().filter(|it| !is_of_volume(&it.service));
+        Ok(match &self.mode {
+            Mode::Into(Meant::File(file), name) => RestoreOrder::Into {
+                source: Source::File { file: file.clone() },
+                service: self.only.map(|only| only.service),
+                name: name.clone(),
+            },
             Mode::Into(Meant::Backup(which), name) => {
-                let (database, id) = choose(known, &which, only)?;
-                let source = Source::Backup { database, id, from };
-                RestoreOrder::Into { source, name }
+                let source = self.source(known, which)?;
+                let own = match &source {
+                    Source::Backup { database, .. } if !is_of_volume(&database.service) => {
+                        Some(database.service.clone())
+                    }
+                    _ => None,
+                };
+                RestoreOrder::Into {
+                    source,
+                    service: own.or(live.map(|it| it.service)),
+                    name: name.clone(),
+                }
             }
             Mode::Swap(which) => {
-                let (database, id) = choose(known, &which, only)?;
-                RestoreOrder::Swap { database, id, from }
+                let source = self.source(known, which)?;
+                let database = match (live, &source) {
+                    (Some(live), _) => live,
+                    (None, Source::Backup { database, .. }) if !is_of_volume(&database.service) => {
+                        database.clone()
+                    }
+                    (None, Source::Backup { id, .. }) => {
+                        return Err(ChoiceError::NoTarget { id: id.clone() });
+                    }
+                    (None, _) => return Err(ChoiceError::NoDatabase { known: Vec::new() }),
+                };
+                RestoreOrder::Swap { database, source }
             }
             Mode::Undo => RestoreOrder::Undo {
                 database: only_one(known, self.only)?,
@@ -162,6 +239,61 @@ impl Wish {
                 database: only_one(known, self.only)?,
             },
         })
+    }
+
+    /// The backup that is meant, as far as it is known here.
+    fn source<'a>(
+        &self,
+        known: impl IntoIterator<Item = (&'a Series, Vec<&'a Backup>)>,
+        which: &Which,
+    ) -> Result<Source, ChoiceError> {
+        let from = self.from;
+        let of = match (&self.of, &self.only) {
+            (Some(own), _) => Of::Exactly(own.clone()),
+            (None, Some(live)) => Of::Like(live.clone()),
+            (None, None) => Of::Any,
+        };
+        let (database, id) = match &self.owner {
+            Owner::Own => choose(known, which, self.only.as_ref())?,
+            Owner::Volume(volume) => {
+                let service = volume.service();
+                let known = known.into_iter().filter(|(it, _)| it.service == service);
+                let known: Vec<_> = known.collect();
+                if known.is_empty() {
+                    let volume = volume.clone();
+                    return Err(ChoiceError::NoneOfVolume { volume });
+                }
+                choose_of(known, which, &of)?
+            }
+            Owner::Project(place) => {
+                return Ok(Source::Sought(Sought {
+                    place: place.clone(),
+                    which: which.clone(),
+                    of,
+                    from,
+                }));
+            }
+        };
+        Ok(Source::Backup { database, id, from })
+    }
+}
+
+fn owner(
+    volume: Option<String>,
+    project: Option<String>,
+    prefix: Option<String>,
+) -> Result<Owner, WishError> {
+    let prefix = prefix.map(|word| KeyPrefix::parse(&word)).transpose()?;
+    match (volume, project) {
+        (Some(_), Some(_)) => Err(WishError::TwoOwners),
+        (None, Some(project)) if project.trim().is_empty() => Err(WishError::Project),
+        (None, Some(project)) => Ok(Owner::Project(Elsewhere {
+            project: ProjectName::new(project),
+            prefix,
+        })),
+        (_, None) if prefix.is_some() => Err(WishError::SuperfluousWord("--prefix")),
+        (Some(volume), None) => Ok(Owner::Volume(VolumeName::parse(&volume)?)),
+        (None, None) => Ok(Owner::Own),
     }
 }
 
@@ -215,7 +347,8 @@ fn only_one<'a>(
     }
     let databases = known.into_iter().filter_map(|(series, backups)| {
         let database = series.content.database()?.clone();
-        (!backups.is_empty()).then(|| DatabaseRef::new(series.service.clone(), database))
+        let is_live = !backups.is_empty() && !is_of_volume(&series.service);
+        is_live.then(|| DatabaseRef::new(series.service.clone(), database))
     });
     let databases: Vec<DatabaseRef> = databases.collect();
     match databases.as_slice() {
@@ -304,6 +437,44 @@ mod tests {
         assert_eq!(wrong, WishError::Destination("tape".to_owned()));
         assert_eq!(error(from("s3", "undo", None)), WishError::SuperfluousFrom);
         assert!(Wish::read(from("s3", "swap", Some("latest"))).is_ok());
+    }
+
+    #[test]
+    fn whose_backup_is_meant_is_said_once_and_in_whose_place_it_goes() {
+        let of_project = |mode: &str, backup| Words {
+            project: Some("shop-prod".to_owned()),
+            database: Some("postgres/app".to_owned()),
+            ..words(mode, backup)
+        };
+        let error = |words: Words| Wish::read(words).unwrap_err();
+        let both = Words {
+            volume: Some("old_data".to_owned()),
+            ..of_project("swap", Some("latest"))
+        };
+        assert_eq!(error(both), WishError::TwoOwners);
+        let nowhere = Words {
+            database: None,
+            ..of_project("swap", Some("latest"))
+        };
+        assert_eq!(error(nowhere), WishError::NoTarget);
+        assert_eq!(error(of_project("undo", None)), WishError::SuperfluousOwner);
+        let file = of_project("into", Some("./x.dump"));
+        assert_eq!(error(file), WishError::SuperfluousOwner);
+        let prefix = Words {
+            prefix: Some("eu".to_owned()),
+            ..words("swap", Some("latest"))
+        };
+        assert_eq!(error(prefix), WishError::SuperfluousWord("--prefix"));
+        let swap = Wish::read(of_project("swap", Some("latest"))).unwrap();
+        let order = swap.resolve([]).unwrap();
+        let told = "the latest of project shop-prod in the place of postgres/app";
+        assert_eq!(order.subject(), told);
+        let volume = Words {
+            volume: Some("old_data".to_owned()),
+            ..words("into", Some("latest"))
+        };
+        let none = Wish::read(volume).unwrap().resolve([]).unwrap_err();
+        assert!(none.to_string().contains("backup --from-volume old_data"));
     }
 
     #[test]

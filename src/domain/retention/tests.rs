@@ -65,6 +65,7 @@ fn backup(hours: i64) -> Backup {
             globals: None,
             level: Level::Archive,
             decoded: None,
+            likeness: None,
             restore_line: String::new(),
         },
         proofs: Vec::new(),

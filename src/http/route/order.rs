@@ -21,6 +21,7 @@ use crate::domain::backup::{Backup, Destination, Level, Reason, Series};
 use crate::domain::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use crate::domain::job::{BackupScope, JobRequest, Submission};
 use crate::domain::restore::wish::destination;
+use crate::domain::volume::VolumeName;
 use crate::http::problem::Problem;
 use crate::http::series::shown_series;
 use crate::http::wire::{AcceptedWire, BackupOrderWire, FileOrderWire};
@@ -46,9 +47,26 @@ pub(super) async fn backup(
 ) -> Result<Response, Problem> {
     let body = body.map_err(|wrong| Problem::new(wrong.status(), wrong.body_text()))?;
     let (picture, _) = shared.now();
-    let scope = scope(&picture, read_order(&body)?)?;
-    let reason = Reason::Manual;
-    submit(&shared, JobRequest::Backup { scope, reason }).await
+    let request = backup_request(&picture, read_order(&body)?)?;
+    submit(&shared, request).await
+}
+
+fn backup_request(picture: &Picture, order: BackupOrderWire) -> Result<JobRequest, Problem> {
+    match (&order.volume, &order.image) {
+        (None, None) => Ok(JobRequest::Backup {
+            scope: scope(picture, order)?,
+            reason: Reason::Manual,
+        }),
+        (Some(volume), Some(image)) if order.databases.is_none() => {
+            let volume = VolumeName::parse(volume);
+            let volume = volume.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
+            let image = image.clone();
+            Ok(JobRequest::BackupVolume { volume, image })
+        }
+        _ => Err(Problem::bad_request(
+            "`volume` and `image` stand together and without `databases`: every database of the volume is backed up",
+        )),
+    }
 }
 
 fn read_order(body: &Bytes) -> Result<BackupOrderWire, Problem> {
@@ -162,8 +180,7 @@ pub(super) async fn accept(
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
     let (picture, _) = shared.now();
-    let disk = Some(Destination::Disk);
-    let (database, id) = named(&picture, &id, query.database.as_deref(), disk)?;
+    let (database, id) = named(&picture, &id, query.database.as_deref(), None)?;
     submit(&shared, JobRequest::Accept { database, id }).await
 }
 
@@ -351,6 +368,29 @@ mod tests {
         assert_eq!(one, BackupScope::Databases(BTreeSet::from([app])));
         let roles = r#"{"databases":["postgres/globals"]}"#;
         assert!(scope(&picture, read(roles).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_volume_is_named_with_its_image_and_nothing_else() {
+        let picture = fixture::well().read();
+        let request = |body: &'static str| {
+            backup_request(
+                &picture,
+                read_order(&Bytes::from_static(body.as_bytes())).unwrap(),
+            )
+        };
+        let asked = request(r#"{"volume":"old_data","image":"postgres:15"}"#).unwrap();
+        let volume = VolumeName::parse("old_data").unwrap();
+        let image = "postgres:15".to_owned();
+        assert_eq!(asked, JobRequest::BackupVolume { volume, image });
+        for body in [
+            r#"{"volume":"old_data"}"#,
+            r#"{"image":"postgres:15"}"#,
+            r#"{"volume":"/etc","image":"postgres:15"}"#,
+            r#"{"volume":"old_data","image":"postgres:15","databases":["postgres/app"]}"#,
+        ] {
+            assert!(request(body).is_err(), "{body}");
+        }
     }
 
     #[tokio::test]

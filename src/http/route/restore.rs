@@ -40,6 +40,10 @@ fn understand(picture: &Picture, order: RestoreOrderWire) -> Result<RestoreOrder
         database: order.database,
         at: order.at,
         from: order.from,
+        volume: order.volume,
+        project: order.project,
+        prefix: order.prefix,
+        of: order.of,
     };
     let wish = Wish::read(words).map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
     let known = picture.known(wish.from);

@@ -10,6 +10,7 @@ use crate::domain::backup::{Backup, Content, Destination, Series};
 use crate::domain::id::{DatabaseRef, ServiceName};
 use crate::domain::retention::{self, Legibility, Outcome, Rules, Stock, Verdict};
 use crate::domain::unit::{Timestamp, format_age};
+use crate::domain::volume::is_of_volume;
 
 /// `GET /v1/backups/plan`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +101,12 @@ fn rows<'a>(
 ) -> Vec<(&'a Series, PlannedWire)> {
     let server = picture.servers.get(service).filter(|it| it.policy.enabled);
     let Some(server) = server else {
-        let why = || vec!["its service is not backed up now, so no rule applies".to_owned()];
+        let why = if is_of_volume(service) {
+            "it was taken from a volume, so no rule applies; remove its folder when it has served"
+        } else {
+            "its service is not backed up now, so no rule applies"
+        };
+        let why = || vec![why.to_owned()];
         let untouched = stock.series.iter().flat_map(|(series, backups)| {
             let kept = |backup: &&Backup| (*series, planned(series, backup, "keep", why()));
             backups.iter().map(kept).collect::<Vec<_>>()

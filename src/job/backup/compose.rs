@@ -6,9 +6,11 @@ use super::TakeRequest;
 use super::archive_check;
 use super::attempt::Dumped;
 use super::take::series;
-use crate::domain::backup::{Level, Manifest, Origin, Packing, Seal, Sealing};
+use crate::domain::backup::{Level, Likeness, Manifest, Origin, Packing, Seal, Sealing};
 use crate::domain::id::BackupId;
+use crate::domain::volume::is_of_volume;
 use crate::job::JobContext;
+use crate::postgres::catalog::ServerFacts;
 use crate::store::layout;
 
 /// What the archive check and the roles add to a dump.
@@ -46,6 +48,7 @@ pub(super) fn manifest(
         published_at: context.clock.now(),
         snapshot_lsn: dumped.snapshot.lsn.clone(),
         took: checked.took,
+        likeness: is_of_volume(&request.target.service).then(|| likeness(&dumped.server)),
         restore_line: restore_line(&file, dumped.packing, sealing, Entry::of(request, dumped)),
         file,
         stored_size: dumped.stored.size,
@@ -71,6 +74,28 @@ pub(super) fn manifest(
         globals: checked.globals,
         level,
         decoded,
+    }
+}
+
+/// What a proof would ask the live server for. Settings that anybody may have made up are no part of it: applications keep
+/// secrets in them.
+fn likeness(server: &ServerFacts) -> Likeness {
+    let settings = server.carried_settings.iter();
+    let preloaded = settings
+        .clone()
+        .find(|(name, _)| name == "shared_preload_libraries");
+    let is_meant = |name: &str| match name.split_once('.') {
+        None => true,
+        Some((prefix, _)) => preloaded.is_some_and(|(_, libraries)| libraries.contains(prefix)),
+    };
+    Likeness {
+        bootstrap_user: server.bootstrap_user.clone(),
+        encoding: server.encoding.clone(),
+        settings: settings
+            .filter(|(name, _)| is_meant(name))
+            .cloned()
+            .collect(),
+        lock_table_size: server.lock_table_size,
     }
 }
 

@@ -254,6 +254,7 @@ fn manifest(
         published_at: context.clock.now(),
         snapshot_lsn: None,
         took: head.took,
+        likeness: None,
         restore_line: restore_line(&file, Packing::PlainSql, sealing, Entry::Usual),
         file,
         stored_size: stored.size,

@@ -8,9 +8,10 @@ use super::OpenedError;
 use crate::domain::backup::{Manifest, Sealing, Series, Sha256Hex};
 use crate::domain::id::BackupId;
 use crate::job::JobContext;
+use crate::store::disk::DiskStore;
 use crate::store::layout;
 use crate::store::read_back::ReadBack;
-use crate::store::s3::{Download, S3Store};
+use crate::store::s3::{Download, Reader, S3Store};
 
 /// Where bytes rest.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub enum Rest {
     /// An object of the bucket.
     Bucket {
         /// The bucket.
-        store: S3Store,
+        store: Reader,
         /// The object's key.
         key: String,
     },
@@ -37,13 +38,27 @@ impl Rest {
         series: &Series,
         id: &BackupId,
     ) -> Result<Option<(Self, Sha256Hex)>, OpenedError> {
-        if let Some(backup) = context.store.find(series, id)? {
-            let path = context.store.path_of(&backup.manifest);
-            if context.s3.is_none() || tokio::fs::try_exists(&path).await.unwrap_or(true) {
+        let bucket = context.s3.as_ref().map(S3Store::reader);
+        Self::find_in(&context.store, bucket.as_ref(), series, id).await
+    }
+
+    /// The same in any folder and bucket.
+    ///
+    /// # Errors
+    /// As of [`Rest::find`].
+    pub async fn find_in(
+        disk: &DiskStore,
+        bucket: Option<&Reader>,
+        series: &Series,
+        id: &BackupId,
+    ) -> Result<Option<(Self, Sha256Hex)>, OpenedError> {
+        if let Some(backup) = disk.find(series, id)? {
+            let path = disk.path_of(&backup.manifest);
+            if bucket.is_none() || tokio::fs::try_exists(&path).await.unwrap_or(true) {
                 return Ok(Some((Self::Disk(path), backup.manifest.stored_sha256)));
             }
         }
-        let Some(store) = &context.s3 else {
+        let Some(store) = bucket else {
             return Ok(None);
         };
         let found = store.find(series, id).await?;
@@ -51,7 +66,7 @@ impl Rest {
     }
 
     /// The object of a backup.
-    pub fn in_bucket(store: &S3Store, manifest: &Manifest) -> Self {
+    pub fn in_bucket(store: &Reader, manifest: &Manifest) -> Self {
         Self::Bucket {
             key: store.key_of(manifest),
             store: store.clone(),

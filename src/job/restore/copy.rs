@@ -18,7 +18,7 @@ use crate::domain::restore::mark::{Mark, Stage};
 use crate::domain::restore::name;
 use crate::domain::restore::outside::{Outside, Placement};
 use crate::domain::room::database_size;
-use crate::job::server::{self, Connected, DatabaseLock, feed};
+use crate::job::server::{self, Connected, DatabaseLock, FeedRequest, Patience, feed};
 use crate::postgres::CommandSpec;
 use crate::postgres::mark::{comment_sql, mark_sql};
 use crate::postgres::restore::{self as sql, IntoRequest};
@@ -241,7 +241,11 @@ impl Site<'_> {
                 text.extend_from_slice(chunk);
             }
         };
-        let fed = feed(self.context, self.target, command, &mut stored, keep).await?;
+        let asked = FeedRequest {
+            spec: command,
+            patience: Patience::Silence,
+        };
+        let fed = feed(self.context, self.target, asked, &mut stored, keep).await?;
         if fed.code != 0 {
             // What is wrong with the bytes says more than what a program says of them.
             stored.finish().await?;
@@ -269,7 +273,9 @@ impl Site<'_> {
             application: &self.application,
         };
         let command = request.archive(copied.schema, copied.placement);
-        self.pour(material, &request, command).await?;
+        // All data stands before what takes long without any, such as indexes.
+        self.pour(material, &request, command, Patience::Silence)
+            .await?;
         self.context
             .progress
             .go_on(JobKind::Restore, Step::Comparing);
@@ -283,19 +289,18 @@ impl Site<'_> {
         material: &Material,
         request: &IntoRequest<'_>,
         command: CommandSpec,
+        patience: Patience,
     ) -> Result<(), RestoreError> {
         self.context
             .progress
             .go_on(JobKind::Restore, Step::Restoring);
         let mut stored = material.open(self.context).await?;
-        let fed = feed(
-            self.context,
-            self.target,
-            command,
-            &mut stored,
-            |_printed| {},
-        )
-        .await?;
+        let asked = FeedRequest {
+            spec: command,
+            patience,
+        };
+        let ignore = |_printed: &[u8]| {};
+        let fed = feed(self.context, self.target, asked, &mut stored, ignore).await?;
         stored.finish().await?;
         if fed.code == 0 && request.unpacking.is_well(&fed.stderr) {
             return Ok(());

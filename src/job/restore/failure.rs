@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::domain::id::{BackupId, DatabaseName, DatabaseRef, ServiceName};
+use crate::domain::backup::Series;
+use crate::domain::id::{BackupId, DatabaseName, ProjectName, ServiceName};
+use crate::domain::restore::ChoiceError;
 use crate::domain::room::Shortage;
 use crate::domain::unit::format_age;
 use crate::job::backup::BackupError;
@@ -19,12 +21,29 @@ use crate::store::s3::S3Error;
 #[derive(Debug, Error)]
 pub enum RestoreError {
     /// There is no such backup.
-    #[error("there is no backup {id} of {database}; see `stackwarden backups`")]
+    #[error("there is no backup {id} of {series}; see `stackwarden backups`")]
     Missing {
         /// The id.
         id: BackupId,
-        /// The database.
-        database: DatabaseRef,
+        /// Of what.
+        series: Series,
+    },
+    /// Another project has nothing here.
+    #[error(
+        "there is no backup of project {project} here; check its name, and where it has another STACKWARDEN_S3_PREFIX name that with --prefix"
+    )]
+    NothingElsewhere {
+        /// Which.
+        project: ProjectName,
+    },
+    /// What is meant of another project's is not clear.
+    #[error("project {project}")]
+    Elsewhere {
+        /// Which.
+        project: ProjectName,
+        /// Why.
+        #[source]
+        source: ChoiceError,
     },
     /// Its server is not part of the stack now.
     #[error(

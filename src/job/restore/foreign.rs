@@ -14,7 +14,7 @@ use crate::domain::restore::inspection::Inspection;
 use crate::domain::restore::outside::{Outside, Placement};
 use crate::domain::room::restored_size;
 use crate::domain::unit::ByteCount;
-use crate::job::server::{Flow, feed};
+use crate::job::server::{FeedRequest, Flow, Patience, feed};
 use crate::job::verify::foreign::count::count_tables;
 use crate::postgres::foreign::create_database;
 use crate::postgres::restore::{self as sql, IntoRequest, Unpacking};
@@ -145,7 +145,11 @@ impl Site<'_> {
         let mut stored = material.open(self.context).await?;
         let command = sql::unpack_command(unpacking);
         let see = |chunk: &[u8]| seen.see(chunk);
-        let fed = feed(self.context, self.target, command, &mut stored, see).await?;
+        let asked = FeedRequest {
+            spec: command,
+            patience: Patience::Silence,
+        };
+        let fed = feed(self.context, self.target, asked, &mut stored, see).await?;
         if fed.code == 0 && unpacking.is_well(&fed.stderr) {
             return Ok(seen);
         }
@@ -168,7 +172,11 @@ impl Site<'_> {
                 text.extend_from_slice(chunk);
             }
         };
-        let fed = feed(self.context, self.target, command, &mut stored, keep).await?;
+        let asked = FeedRequest {
+            spec: command,
+            patience: Patience::Silence,
+        };
+        let fed = feed(self.context, self.target, asked, &mut stored, keep).await?;
         let text = raw_text::read(text);
         match Outside::find(&text).filter(|_| fed.code == 0) {
             Some(outside) => Ok((text, outside)),
@@ -196,7 +204,12 @@ impl Site<'_> {
             Some(schema) => request.archive(schema, Placement::Default),
             None => request.sql(),
         };
-        self.pour(material, &request, command).await?;
+        // In SQL a statement that takes hours may stand anywhere, and behind the data of a tar there is more of the file.
+        let patience = match looked.shape {
+            Shape::Custom => Patience::Silence,
+            _ => Patience::Endless,
+        };
+        self.pour(material, &request, command, patience).await?;
         self.context
             .progress
             .go_on(JobKind::Restore, Step::Comparing);

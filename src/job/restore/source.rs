@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::RestoreError;
+use super::shelf::Shelf;
 use crate::domain::backup::{
     Content, Destination, Manifest, Packing, Sealing, Series, Sha256Hex, Standing,
 };
-use crate::domain::id::BackupId;
+use crate::domain::id::{BackupId, DatabaseRef, ProjectName};
 use crate::domain::job::JobKind;
 use crate::domain::restore::Source;
 use crate::domain::unit::ByteCount;
@@ -22,7 +23,7 @@ use crate::postgres::restore::Unpacking;
 use crate::store::StoreError;
 use crate::store::codec::{Detail, decode_manifest};
 use crate::store::layout::{self, FileRole};
-use crate::store::s3::S3Store;
+use crate::store::s3::Reader;
 
 /// The folder of the roles beside those of the databases.
 const GLOBALS: &str = "globals";
@@ -67,19 +68,23 @@ impl Material {
                     service: database.service.clone(),
                     content: Content::Database(database.database.clone()),
                 };
-                let found = Self::of_series(context, &series, id, *from).await?;
-                found.ok_or_else(|| RestoreError::Missing {
-                    id: id.clone(),
-                    database: database.clone(),
-                })
+                let shelf = Shelf::own(context);
+                let found = Self::of_series(&shelf, &series, id, *from).await?;
+                found.ok_or_else(|| missing(&series, id))
             }
-            Source::File { file, .. } => {
+            Source::Sought(sought) => {
+                let shelf = Shelf::of(context, &sought.place);
+                let (series, id) = shelf.choose(sought).await?;
+                let found = Self::of_series(&shelf, &series, &id, sought.from).await?;
+                found.ok_or_else(|| missing(&series, &id))
+            }
+            Source::File { file } => {
                 let path = find_file(context, file).await?;
                 if let Some(summary) = find_own(context, &path).await? {
                     // The listing has no tables in it.
                     let backup = context.store.find(&summary.series, &summary.id)?;
                     let manifest = backup.map_or(summary, |it| it.manifest);
-                    return Self::on_disk(context, manifest).await;
+                    return Self::on_disk(&Shelf::own(context), manifest).await;
                 }
                 Self::beside(path).await
             }
@@ -89,60 +94,60 @@ impl Material {
     /// From the place that is named; else from disk, and from the bucket where the disk lacks the manifest or the file, or
     /// the file is known to be wrong.
     async fn of_series(
-        context: &JobContext,
+        shelf: &Shelf,
         series: &Series,
         id: &BackupId,
         from: Option<Destination>,
     ) -> Result<Option<Self>, RestoreError> {
         let on_disk = match from {
             Some(Destination::S3) => None,
-            Some(Destination::Disk) | None => context.store.find(series, id)?,
+            Some(Destination::Disk) | None => shelf.disk.find(series, id)?,
         };
         let is_good = match &on_disk {
             None => false,
             Some(backup) => {
-                let path = context.store.path_of(&backup.manifest);
+                let path = shelf.disk.path_of(&backup.manifest);
                 let is_there = tokio::fs::try_exists(&path).await.unwrap_or(true);
                 is_there && backup.standing() != Standing::Refuted
             }
         };
-        let in_bucket = match (&context.s3, from) {
+        let in_bucket = match (&shelf.bucket, from) {
             (_, Some(Destination::Disk)) | (None, None) => None,
             (None, Some(Destination::S3)) => return Err(RestoreError::NoBucket),
             (Some(_), None) if is_good => None,
-            (Some(store), _) => Self::in_bucket(context, store, series, id).await?,
+            (Some(bucket), _) => Self::in_bucket(shelf, bucket, series, id).await?,
         };
         match (in_bucket, on_disk) {
             (Some(found), _) => Ok(Some(found)),
-            (None, Some(backup)) => Self::on_disk(context, backup.manifest).await.map(Some),
+            (None, Some(backup)) => Self::on_disk(shelf, backup.manifest).await.map(Some),
             (None, None) => Ok(None),
         }
     }
 
-    async fn on_disk(context: &JobContext, manifest: Manifest) -> Result<Self, RestoreError> {
-        let path = context.store.path_of(&manifest);
+    async fn on_disk(shelf: &Shelf, manifest: Manifest) -> Result<Self, RestoreError> {
+        let path = shelf.disk.path_of(&manifest);
         if manifest.series.content == Content::Globals {
             return Err(only_roles(&path));
         }
         Ok(Self {
             rest: Rest::Disk(path),
-            roles: Roles::find(context, &manifest).await?,
+            roles: Roles::find(shelf, &manifest).await?,
             manifest: Some(Box::new(manifest)),
         })
     }
 
     async fn in_bucket(
-        context: &JobContext,
-        store: &S3Store,
+        shelf: &Shelf,
+        bucket: &Reader,
         series: &Series,
         id: &BackupId,
     ) -> Result<Option<Self>, RestoreError> {
-        let Some(manifest) = store.find(series, id).await? else {
+        let Some(manifest) = bucket.find(series, id).await? else {
             return Ok(None);
         };
         Ok(Some(Self {
-            rest: Rest::in_bucket(store, &manifest),
-            roles: Roles::find(context, &manifest).await?,
+            rest: Rest::in_bucket(bucket, &manifest),
+            roles: Roles::find(shelf, &manifest).await?,
             manifest: Some(Box::new(manifest)),
         }))
     }
@@ -208,6 +213,19 @@ impl Material {
         }
     }
 
+    /// Whose backup it is, where it is not one of this very database.
+    pub(super) fn told_owner(&self, project: &ProjectName, of: &DatabaseRef) -> Option<String> {
+        let series = &self.manifest.as_ref()?.series;
+        if series.project != *project {
+            return Some(format!(
+                "; it is a backup of {series} in {}",
+                series.project
+            ));
+        }
+        let is_own = series.service == of.service;
+        (!is_own).then(|| format!("; it is a backup of {series}"))
+    }
+
     /// Where it rests, for sentences.
     pub(super) fn shown(&self) -> String {
         self.rest.shown()
@@ -261,6 +279,13 @@ impl Material {
     }
 }
 
+fn missing(series: &Series, id: &BackupId) -> RestoreError {
+    RestoreError::Missing {
+        id: id.clone(),
+        series: series.clone(),
+    }
+}
+
 fn only_roles(path: &Path) -> RestoreError {
     RestoreError::OnlyRoles {
         file: path.display().to_string(),
@@ -269,7 +294,7 @@ fn only_roles(path: &Path) -> RestoreError {
 
 impl Roles {
     /// The roles of a backup, from disk or from the bucket: they are the same bytes in both.
-    async fn find(context: &JobContext, manifest: &Manifest) -> Result<Option<Self>, RestoreError> {
+    async fn find(shelf: &Shelf, manifest: &Manifest) -> Result<Option<Self>, RestoreError> {
         let Some(id) = &manifest.globals else {
             return Ok(None);
         };
@@ -277,7 +302,7 @@ impl Roles {
             content: Content::Globals,
             ..manifest.series.clone()
         };
-        let found = Rest::find(context, &series, id).await?;
+        let found = Rest::find_in(&shelf.disk, shelf.bucket.as_ref(), &series, id).await?;
         Ok(found.map(|(rest, sha256)| Self {
             rest,
             expected: Some(sha256),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::findings::Findings;
 use super::held::Held;
-use super::scratch::{Place, Scratch, StartError, Stored};
+use super::scratch::{Model, Place, Scratch, StartError, Stored};
 use super::{VerifyError, VerifyPlan, bounds, is_outer};
 use crate::domain::backup::{Backup, Destination, Level, Sealing};
 use crate::job::{JobContext, Run};
@@ -60,15 +60,15 @@ pub(super) async fn begin(
     if let Some(shortage) = bounds::find_lack(context, &backup.manifest, place) {
         return Ok(Begun::settled(Findings::without_room(shortage)));
     }
-    let server = plan.server.as_ref();
-    let server = server.ok_or_else(|| VerifyError::NoServer {
+    let model = Model::find(plan.server.as_ref(), &backup.manifest);
+    let model = model.ok_or_else(|| VerifyError::NoServer {
         database: plan.database.clone(),
     })?;
     let stored = Stored {
         manifest: &backup.manifest,
         path: archive,
     };
-    match Scratch::start(context, run, server, &stored, place).await {
+    match Scratch::start(context, run, model, &stored, place).await {
         Ok(scratch) => Ok(Begun::Scratch(Box::new(scratch))),
         Err(StartError::Unserved(said)) => {
             let reason = format!("its image cannot run a scratch server: {said}");

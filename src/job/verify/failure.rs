@@ -35,6 +35,14 @@ pub enum VerifyError {
         /// The database.
         database: DatabaseRef,
     },
+    /// The image of a server that is gone.
+    #[error(
+        "its server is gone, and its image {image} is not on this host; get it: docker pull {image}"
+    )]
+    NoImage {
+        /// Which.
+        image: String,
+    },
     /// Our files cannot be mounted elsewhere.
     #[error(
         "the backup folder is not on this docker host, so the scratch server cannot read {file}"

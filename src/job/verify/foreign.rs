@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 
 use super::restore::into_verify;
-use super::scratch::{JOBS, Material, Place, Scratch, StartError, expect_success};
+use super::scratch::{JOBS, Material, Model, Place, Scratch, StartError, expect_success};
 use super::{VerifyError, or_cancelled};
 use crate::docker::ExecResult;
 use crate::domain::backup::{Level, Sealing};
@@ -106,16 +106,17 @@ pub(super) async fn judge(
     };
     let (progress, subject) = (&context.progress, path.display().to_string());
     progress.begin(JobKind::Verify, &subject, Step::Starting);
-    let scratch = match Scratch::start_with(context, run, server, material, Place::Disk).await {
-        Ok(scratch) => scratch,
-        Err(StartError::Unserved(said) | StartError::Undecodable(said)) => {
-            return Err(VerifyError::Scratch {
-                operation: "cannot be made from this image",
-                said,
-            });
-        }
-        Err(StartError::Verify(error)) => return Err(error),
-    };
+    let scratch =
+        match Scratch::start_with(context, run, Model::Live(server), material, Place::Disk).await {
+            Ok(scratch) => scratch,
+            Err(StartError::Unserved(said) | StartError::Undecodable(said)) => {
+                return Err(VerifyError::Scratch {
+                    operation: "cannot be made from this image",
+                    said,
+                });
+            }
+            Err(StartError::Verify(error)) => return Err(error),
+        };
     let judged = Court {
         context,
         server,

@@ -11,7 +11,7 @@ use crate::domain::backup::{Backup, Destination, Level, Manifest, Proof, Series,
 use crate::domain::id::BackupId;
 use crate::domain::job::JobKind;
 use crate::job::JobContext;
-use crate::job::opened::{Rest, read_all};
+use crate::job::opened::{OpenedError, Rest, read_all};
 use crate::store::read_back::ReadBack;
 use crate::store::s3::{S3Error, S3Store};
 use crate::store::staged::{Growth, StagedFile};
@@ -223,15 +223,33 @@ fn bare(manifest: Manifest) -> Backup {
     }
 }
 
-/// The bytes of roles, from disk or from the bucket: they are the same in both.
+/// Roles as they were found.
+#[derive(Debug)]
+pub(super) enum FoundRoles {
+    /// Those that were written.
+    Sound(Vec<u8>),
+    /// Others, wherever they are: where.
+    Altered(String),
+}
+
+/// The bytes of roles, from disk or from the bucket, as a restore takes them, and judged by their hash as a restore does.
 pub(super) async fn read_roles(
     context: &JobContext,
     series: &Series,
     id: &BackupId,
-) -> Result<Option<Vec<u8>>, VerifyError> {
-    let Some((rest, _expected)) = Rest::find(context, series, id).await? else {
+) -> Result<Option<FoundRoles>, VerifyError> {
+    let Some((rest, expected)) = Rest::find(context, series, id).await? else {
         return Ok(None);
     };
-    let (text, _sha256) = read_all(context, &rest).await?;
-    Ok(Some(text))
+    let (text, found) = match read_all(context, &rest).await {
+        Ok(read) => read,
+        // It does not even open as what was sealed in it.
+        Err(OpenedError::Broken { file, .. }) => return Ok(Some(FoundRoles::Altered(file))),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(if found == expected {
+        FoundRoles::Sound(text)
+    } else {
+        FoundRoles::Altered(rest.shown())
+    }))
 }

@@ -2,6 +2,7 @@
 
 mod container;
 mod ending;
+mod model;
 mod place;
 mod spool;
 
@@ -17,14 +18,13 @@ use crate::domain::failure::{bounded, chain};
 use crate::domain::id::{ContainerId, DatabaseName, ImageId};
 use crate::domain::raw_text;
 use crate::domain::room::{database_size, write_ahead_log};
-use crate::domain::roster::ServerTarget;
 use crate::domain::unit::ByteCount;
 use crate::job::server;
 use crate::job::{JobContext, Run};
-use crate::postgres::catalog::{self, ServerFacts};
 use crate::postgres::scratch::{ScratchMemory, ScratchPlan, Unpacking, judge_unpacking};
 use crate::postgres::{ApplicationName, CommandSpec, Login, Session, psql_command};
 pub(super) use ending::{StartError, expect_success};
+pub(super) use model::Model;
 pub use place::Place;
 
 /// Where the server's folder is in its container.
@@ -77,7 +77,7 @@ impl Scratch {
     pub(super) async fn start(
         context: &JobContext,
         run: &Run,
-        server: &ServerTarget,
+        model: Model<'_>,
         stored: &Stored<'_>,
         place: Place,
     ) -> Result<Self, StartError> {
@@ -94,7 +94,7 @@ impl Scratch {
             image: Some(ImageId::new(manifest.origin.image_id.clone())),
             database: database_size(manifest),
         };
-        let mut scratch = Self::start_with(context, run, server, material, place).await?;
+        let mut scratch = Self::start_with(context, run, model, material, place).await?;
         if manifest.sealing() == Sealing::Plain && !is_outer(manifest.packing) {
             return Ok(scratch);
         }
@@ -122,16 +122,16 @@ impl Scratch {
     pub(super) async fn start_with(
         context: &JobContext,
         run: &Run,
-        server: &ServerTarget,
+        model: Model<'_>,
         material: Material,
         place: Place,
     ) -> Result<Self, StartError> {
-        let facts = or_cancelled(run, live_facts(context, run, server)).await?;
+        let facts = or_cancelled(run, model.facts(context, run)).await?;
         let memory = context.limits.proof_memory;
         let log = write_ahead_log(material.database, place.memory(memory));
         let shares = ScratchMemory::within(memory.0 / (1024 * 1024), JOBS, log);
         let plan = ScratchPlan::build(&facts, FOLDER, None, shares);
-        let request = container::request(context, server, &plan, material, place).await?;
+        let request = container::request(context, model, &plan, material, place).await?;
         let container = container::create(context, run, request).await?;
         let scratch = Self {
             container,
@@ -257,14 +257,4 @@ fn judge_ending(code: i64, stderr: &str) -> Result<(), StartError> {
         }
         .into()),
     }
-}
-
-async fn live_facts(
-    context: &JobContext,
-    run: &Run,
-    server: &ServerTarget,
-) -> Result<ServerFacts, VerifyError> {
-    let mut connected = server::connect_maintenance(context, run, server).await?;
-    let facts = catalog::server_facts(&mut connected.session).await;
-    Ok(facts.map_err(|source| connected.error(source))?)
 }

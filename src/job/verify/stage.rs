@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::findings::Findings;
 use super::restore::into_verify;
-use super::scratch::{Material, Place, Scratch, StartError};
+use super::scratch::{Material, Model, Place, Scratch, StartError};
 use super::turn::Turn;
 use super::{VerifyError, VerifyPlan, bounds, or_cancelled, proof_of, prove};
 use crate::domain::backup::{Level, Manifest, Packing, Proof};
@@ -59,7 +59,8 @@ impl Stage {
             image: None,
             database: last.map_or(ByteCount(0), database_size),
         };
-        let start = Box::pin(Scratch::start_with(context, run, server, material, place));
+        let model = Model::Live(server);
+        let start = Box::pin(Scratch::start_with(context, run, model, material, place));
         match timeout(PATIENCE, start).await {
             Ok(started) => Ok(Self {
                 scratch: started.map_err(unserved)?.expecting_a_stream(),

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::part::{ExtentFormat, FactsFormat, SequenceFormat, SuspicionFormat, TableFormat};
+use self::part::{
+    ExtentFormat, FactsFormat, LikenessFormat, SequenceFormat, SuspicionFormat, TableFormat,
+};
 use super::{CodecError, Detail, FORMAT, check_format, to_bytes, unknown};
 use crate::domain::backup::suspicion::Extent;
 use crate::domain::backup::{
-    Census, Content, Counted, DatabaseFacts, Decoded, Level, Manifest, Origin, Packing, Reason,
-    Recipient, Seal, Series, Sha256Hex,
+    Census, Content, Counted, DatabaseFacts, Decoded, Level, Likeness, Manifest, Origin, Packing,
+    Reason, Recipient, Seal, Series, Sha256Hex,
 };
 use crate::domain::comparison::TableFacts;
 use crate::domain::id::{BackupId, DatabaseName, ProjectName, Revision, ServiceName};
@@ -70,6 +72,9 @@ struct ManifestFormat {
     extent: Option<ExtentFormat>,
     #[serde(default)]
     suspect: Option<SuspicionFormat>,
+    /// Only where no live server tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    likeness: Option<LikenessFormat>,
 }
 
 const DIGEST_ALGORITHM: &str = "v1";
@@ -129,6 +134,7 @@ pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
         not_counted,
         extent: manifest.extent.map(ExtentFormat::from),
         suspect: manifest.suspicion.as_ref().map(SuspicionFormat::from),
+        likeness: manifest.likeness.as_ref().map(LikenessFormat::from),
     })
 }
 
@@ -193,6 +199,7 @@ pub fn decode_manifest(bytes: &[u8], detail: Detail) -> Result<Manifest, CodecEr
         globals: read.globals.as_deref().map(parse_id).transpose()?,
         decoded: read.decoded.as_deref().map(decoded).transpose()?,
         level: Level::find(&read.level).ok_or_else(|| unknown("level", read.level))?,
+        likeness: read.likeness.map(Likeness::from),
         restore_line: read.restore,
     })
 }

@@ -308,6 +308,45 @@ fn an_accepted_backup_is_accepted_for_who_has_only_the_bucket() {
 }
 
 #[test]
+fn a_suspect_backup_that_stands_only_in_the_bucket_is_accepted_there() {
+    let store = Store::start();
+    let stack = store.with(Stack::builder("bucket-suspect")).write();
+    stack.up_database(&[("app", "CREATE TABLE t AS SELECT 1 AS a")]);
+    stack.up();
+    drop(wait_for_copy(&stack, "app", "proven"));
+    drop(stack.psql("app", "DROP TABLE t"));
+    drop(stack.back_up());
+    let suspect = wait_for_copy(&stack, "app", "proven");
+    assert_ne!(suspect["suspect"], serde_json::json!([]), "{suspect:#}");
+    let id = id_of(&suspect);
+    everything_is_gone(&stack);
+    drop(stack.compose(&["up", "-d", "--wait", DATABASE]).ok());
+    let unknown = ["backups", "--accept", "20200101T000000Z-abcd"];
+    drop(stack.stackwarden_once(&unknown).ended_with(1));
+    let accept = ["backups", "--accept", &id, "postgres/app"];
+    let said = stack.stackwarden_once(&accept).ended_with(0).stdout;
+    assert!(
+        said.contains("accepted although it holds no table"),
+        "{said}"
+    );
+    let name = format!("{id}.accepted.json");
+    let keys = store.keys(&stack, "app");
+    assert!(keys.contains(&name), "{keys:?}");
+    // Through the sidecar it is known as accepted, and accepting again changes nothing.
+    stack.up();
+    wait_until("the sidecar knows it", PROOF, || {
+        let backups = stack.backups_of("app");
+        let found = backups.iter().find(|it| it["id"] == id.as_str());
+        match found {
+            Some(backup) if backup["accepted_at"].is_string() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    let again = stack.stackwarden(&accept).ended_with(0).stdout;
+    assert!(again.contains("accepted although"), "{again}");
+}
+
+#[test]
 fn an_empty_server_in_the_place_of_a_lost_one_is_never_what_latest_means() {
     let store = Store::start();
     let stack = with_shop(&store, "bucket-anew", None);

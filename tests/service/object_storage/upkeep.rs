@@ -46,15 +46,7 @@ fn fsck_reads_the_bucket_too_and_what_is_bad_there_is_written_again() {
     drop(wait_for_copy(&stack, "app", "proven"));
     drop(stack.back_up());
     drop(wait_for_copy(&stack, "app", "proven"));
-    wait_until("all copies are read back", PROOF, || {
-        let listed = stack.backups_of("app");
-        let is_proven = |it: &Value| copy_of(it).is_some_and(|it| it["standing"] == "proven");
-        if listed.iter().all(is_proven) {
-            Ok(())
-        } else {
-            Err(format!("{listed:#?}"))
-        }
-    });
+    all_are_read_back(&stack);
     let sound = stack.stackwarden(&["backups", "--fsck"]).ended_with(0);
     let told = "postgres/app on s3: succeeded: 2 read again (";
     assert!(sound.stdout.contains(told), "{}", sound.said());
@@ -73,7 +65,10 @@ fn fsck_reads_the_bucket_too_and_what_is_bad_there_is_written_again() {
     for (at, word) in [(0, "altered"), (1, "missing")] {
         let id = &backups[at].id;
         let told = format!("postgres/app on s3 {id}: failed: {word}: ");
-        assert!(found.stdout.contains(&told), "{}", found.said());
+        let line = found.stdout.lines().find(|line| line.contains(&told));
+        let line = line.unwrap_or_else(|| panic!("{}", found.said()));
+        let follows = "the sidecar writes this copy again from the good file on disk";
+        assert!(line.contains(follows), "{line}");
     }
     let orphan = format!("{ORPHAN} belongs to no manifest");
     assert!(found.stdout.contains(&orphan), "{}", found.said());
@@ -102,12 +97,43 @@ fn fsck_reads_the_bucket_too_and_what_is_bad_there_is_written_again() {
     what_went_bad_on_disk_is_taken_from_the_bucket(&stack, &backups[0]);
 }
 
+fn all_are_read_back(stack: &Stack) {
+    wait_until("all copies are read back", PROOF, || {
+        let listed = stack.backups_of("app");
+        let is_proven = |it: &Value| copy_of(it).is_some_and(|it| it["standing"] == "proven");
+        if listed.iter().all(is_proven) {
+            Ok(())
+        } else {
+            Err(format!("{listed:#?}"))
+        }
+    });
+}
+
 fn what_went_bad_on_disk_is_taken_from_the_bucket(stack: &Stack, backup: &Artefact) {
     flip_a_byte(&backup.stored);
-    drop(stack.stackwarden(&["backups", "--fsck"]).ended_with(3));
+    let found = stack.stackwarden(&["backups", "--fsck"]).ended_with(3);
+    let told = "a restore takes the copy in the bucket in its place";
+    assert!(found.stdout.contains(told), "{}", found.said());
     let restored = stack.stackwarden(&["restore", &backup.id, "--into", "copy"]);
     drop(restored.ended_with(0));
     assert_eq!(stack.psql("copy", "SELECT count(*) FROM t"), "500");
+}
+
+#[test]
+fn a_copy_that_nobody_can_write_again_is_told_as_such() {
+    let store = Store::start();
+    let stack = store.with(Stack::builder("bucket-lone")).write();
+    stack.up_database(&[("app", ROWS)]);
+    stack.up();
+    drop(wait_for_copy(&stack, "app", "proven"));
+    stack.stop(SIDECAR);
+    let backup = stack.artefacts("app").pop().expect("a backup");
+    let name = backup.stored.file_name().expect("a name");
+    flip_a_byte(&store.folder(&stack, "app").join(name));
+    std::fs::remove_dir_all(stack.series_folder("app")).expect("lose the folder");
+    let found = stack.stackwarden_once(&["backups", "--fsck"]).ended_with(3);
+    let told = "there is no good copy of it to replace it from: restore another backup";
+    assert!(found.stdout.contains(told), "{}", found.said());
 }
 
 #[test]

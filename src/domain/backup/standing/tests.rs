@@ -44,6 +44,7 @@ pub(in crate::domain) fn manifest() -> Manifest {
         globals: None,
         level: Level::Archive,
         decoded: None,
+        likeness: None,
         restore_line: String::new(),
     }
 }

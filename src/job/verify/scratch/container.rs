@@ -7,10 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::place::Place;
-use super::{ARCHIVE, Material};
+use super::{ARCHIVE, Material, Model};
 use crate::docker::{DockerError, ReadOnlyBind, ScratchRequest};
-use crate::domain::id::{ContainerId, ImageId};
-use crate::domain::roster::ServerTarget;
+use crate::domain::id::ContainerId;
 use crate::job::verify::VerifyError;
 use crate::job::{JobContext, MAKER_LABEL, OWNED_LABEL, Run, SCRATCH_NAME, tidy};
 use crate::postgres::scratch::ScratchPlan;
@@ -23,13 +22,11 @@ const HOST_PAUSE: Duration = Duration::from_millis(500);
 /// What the engine is asked for.
 pub(super) async fn request(
     context: &JobContext,
-    server: &ServerTarget,
+    model: Model<'_>,
     plan: &ScratchPlan,
     material: Material,
     place: Place,
 ) -> Result<ScratchRequest, VerifyError> {
-    let live = context.docker.server_container(&server.container).await;
-    let live = live.map_err(VerifyError::Docker)?;
     let start = plan.start_command();
     let mut command = start.argv.into_iter();
     let maker = context
@@ -43,7 +40,7 @@ pub(super) async fn request(
     });
     Ok(ScratchRequest {
         name: SCRATCH_NAME.to_owned(),
-        image_id: image_of(context, server, material.image).await,
+        image_id: model.image(context, material.image).await?,
         labels: BTreeMap::from([
             (OWNED_LABEL.to_owned(), context.project.to_string()),
             (MAKER_LABEL.to_owned(), maker),
@@ -53,23 +50,13 @@ pub(super) async fn request(
         command: command.collect(),
         env: start.env,
         binds: binds.collect(),
+        volumes: Vec::new(),
         data: place.data(context.limits.proof_memory),
-        shm_size: live.shm_size,
+        shm_size: model.shm_size(context).await?,
         memory: Some(context.limits.proof_memory),
         cpu_shares: Some(128),
         blkio_weight: Some(50),
     })
-}
-
-/// The image that was dumped from, while the host still has it; else the live server's.
-async fn image_of(context: &JobContext, server: &ServerTarget, dumped: Option<ImageId>) -> ImageId {
-    let Some(dumped) = dumped else {
-        return server.image_id.clone();
-    };
-    match context.docker.image_content(&dumped).await {
-        Ok(_) => dumped,
-        Err(_gone) => server.image_id.clone(),
-    }
 }
 
 /// Creates the container under the host's one name, waiting for the proof of another stack.

@@ -7,7 +7,7 @@ use crate::docker::{ExecResult, StdinMode};
 use crate::domain::backup::{Manifest, Packing};
 use crate::job::JobContext;
 use crate::job::opened::{Opened, Rest};
-use crate::job::server::{self, Flow, feed_exec};
+use crate::job::server::{self, FeedError, Flow, Patience, feed_exec};
 use crate::job::verify::VerifyError;
 use crate::postgres::scratch::ScratchPlan;
 use crate::store::StoreError;
@@ -51,8 +51,15 @@ impl Scratch {
         let asked = server::request(command, StdinMode::Attached);
         let begun = context.docker.exec(&self.container, asked).await;
         let begun = begun.map_err(VerifyError::Docker)?;
-        let fed = feed_exec(context, begun, archive, |_printed| {}).await;
-        let fed = fed.map_err(VerifyError::Docker)?;
+        // It writes to a disk, and unpacks at most.
+        let fed = feed_exec(context, begun, Patience::Silence, archive, |_printed| {}).await;
+        let fed = fed.map_err(|error| match error {
+            FeedError::Docker(error) => VerifyError::Docker(error),
+            FeedError::Silent { .. } => VerifyError::Scratch {
+                operation: "could not take the archive",
+                said: error.to_string(),
+            },
+        })?;
         self.expect_room(&ExecResult {
             code: fed.code,
             stdout: String::new(),

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CodecError, parse_id};
-use crate::domain::backup::DatabaseFacts;
 use crate::domain::backup::suspicion::{Extent, Suspicion};
+use crate::domain::backup::{DatabaseFacts, Likeness};
 use crate::domain::comparison::{Digest, Rows, TableFacts};
 use crate::domain::sequence::{Handed, SequenceFact, SequenceValue, Wrapping};
 use crate::domain::unit::ByteCount;
@@ -53,6 +53,37 @@ pub(super) struct ExtentFormat {
 pub(super) struct SuspicionFormat {
     predecessor: String,
     reasons: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct LikenessFormat {
+    bootstrap_user: String,
+    encoding: String,
+    settings: Vec<(String, String)>,
+    lock_table_size: u64,
+}
+
+impl From<&Likeness> for LikenessFormat {
+    fn from(likeness: &Likeness) -> Self {
+        let likeness = likeness.clone();
+        Self {
+            bootstrap_user: likeness.bootstrap_user,
+            encoding: likeness.encoding,
+            settings: likeness.settings,
+            lock_table_size: likeness.lock_table_size,
+        }
+    }
+}
+
+impl From<LikenessFormat> for Likeness {
+    fn from(read: LikenessFormat) -> Self {
+        Self {
+            bootstrap_user: read.bootstrap_user,
+            encoding: read.encoding,
+            settings: read.settings,
+            lock_table_size: read.lock_table_size,
+        }
+    }
 }
 
 impl From<Extent> for ExtentFormat {

@@ -88,6 +88,7 @@ fn manifest(name: String, tables: Vec<TableFacts>) -> Manifest {
         globals: Some(BackupId::parse("20260121T015959Z-0000").unwrap()),
         level: Level::Archive,
         decoded: Some(Decoded::Stream),
+        likeness: None,
         restore_line: "pg_restore".into(),
     }
 }
