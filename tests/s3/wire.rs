@@ -50,8 +50,8 @@ pub enum Plan {
     From(usize, Fault),
     /// The store answers 200 and gives back other bytes of every dump.
     Lying,
-    /// Every reading of a dump.
-    Dumps(Fault),
+    /// The reading of a dump with this number, counted from 1, and all after it.
+    Dumps(usize, Fault),
     /// The removal with this number, counted from 1, and all after it.
     Removals(usize, Fault),
     /// The part of an upload with this number, counted from 1, and all after it.
@@ -78,6 +78,7 @@ pub struct Wire {
     count: Arc<AtomicUsize>,
     removals: Arc<AtomicUsize>,
     parts: Arc<AtomicUsize>,
+    readings: Arc<AtomicUsize>,
     heard: Arc<watch::Sender<Vec<Heard>>>,
 }
 
@@ -91,6 +92,7 @@ impl Wire {
         let count = Arc::new(AtomicUsize::new(0));
         let removals = Arc::new(AtomicUsize::new(0));
         let parts = Arc::new(AtomicUsize::new(0));
+        let readings = Arc::new(AtomicUsize::new(0));
         let heard = Arc::new(watch::Sender::default());
         let line = Line {
             server,
@@ -98,6 +100,7 @@ impl Wire {
             count: Arc::clone(&count),
             removals: Arc::clone(&removals),
             parts: Arc::clone(&parts),
+            readings: Arc::clone(&readings),
             heard: Arc::clone(&heard),
         };
         let (ready, is_ready) = mpsc::channel();
@@ -120,6 +123,7 @@ impl Wire {
             count,
             removals,
             parts,
+            readings,
             heard,
         }
     }
@@ -129,6 +133,7 @@ impl Wire {
         self.count.store(0, Ordering::SeqCst);
         self.removals.store(0, Ordering::SeqCst);
         self.parts.store(0, Ordering::SeqCst);
+        self.readings.store(0, Ordering::SeqCst);
         self.heard.send_replace(Vec::new());
         self.plan.send_replace(plan);
     }
@@ -136,6 +141,11 @@ impl Wire {
     /// How many objects were asked to be removed since.
     pub fn removals(&self) -> usize {
         self.removals.load(Ordering::SeqCst)
+    }
+
+    /// How often a dump was asked for since.
+    pub fn readings(&self) -> usize {
+        self.readings.load(Ordering::SeqCst)
     }
 
     /// How many parts of uploads came since.
@@ -161,6 +171,7 @@ struct Line {
     count: Arc<AtomicUsize>,
     removals: Arc<AtomicUsize>,
     parts: Arc<AtomicUsize>,
+    readings: Arc<AtomicUsize>,
     heard: Arc<watch::Sender<Vec<Heard>>>,
 }
 
@@ -189,15 +200,19 @@ impl Line {
             .fetch_add(usize::from(is_removal), Ordering::SeqCst);
         let is_part = is_part(request);
         let parts = self.parts.fetch_add(usize::from(is_part), Ordering::SeqCst);
+        let is_reading = is_reading_of_dump(request);
+        let readings = self
+            .readings
+            .fetch_add(usize::from(is_reading), Ordering::SeqCst);
         self.heard
             .send_modify(|heard| heard.push(Heard::of(request)));
         match *self.planned.borrow() {
             Plan::Once(at, fault) if at == number => Some(fault),
             Plan::From(at, fault) if number >= at => Some(fault),
-            Plan::Lying => is_reading_of_dump(request).then_some(Fault::Altered),
+            Plan::Lying => is_reading.then_some(Fault::Altered),
             Plan::Removals(from, fault) => (is_removal && removals + 1 >= from).then_some(fault),
             Plan::Parts(from, fault) => (is_part && parts + 1 >= from).then_some(fault),
-            Plan::Dumps(fault) => is_reading_of_dump(request).then_some(fault),
+            Plan::Dumps(from, fault) => (is_reading && readings + 1 >= from).then_some(fault),
             Plan::Sound | Plan::Once(..) | Plan::From(..) => None,
         }
     }
