@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::alarm::Channel;
-use crate::domain::backup::{Backup, Content, Series};
+use crate::domain::backup::{Backup, Content, Recipient, Series};
 use crate::domain::fleet::{Container, Fleet};
 use crate::domain::health::{
     Reading, ServerVitals, ServiceVerdict, Verdict, judge_service, judge_stack,
@@ -139,6 +139,8 @@ pub struct BucketPicture {
     pub place: String,
     /// Whether it could be listed.
     pub reach: Reach,
+    /// What was found out about it at the start, each thing in a few words; nothing before it was tried.
+    pub findings: Vec<String>,
     /// What it cannot do and what follows, one sentence each.
     pub limits: Vec<String>,
     /// Objects that cannot be read, in sentences.
@@ -153,6 +155,7 @@ impl BucketPicture {
         Self {
             place: place.to_owned(),
             reach: Reach::Unknown,
+            findings: Vec::new(),
             limits: Vec::new(),
             problems: Vec::new(),
             unreadable: BTreeSet::new(),
@@ -248,6 +251,8 @@ pub struct Picture {
     pub disk_free: Option<ByteCount>,
     /// The room for proofs on disk, when it is known.
     pub proof_room: Option<ProofRoom>,
+    /// The public halves of the keys that open sealed backups here.
+    pub openers: BTreeSet<Recipient>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, ServicePicture>,
     /// Servers by service.
@@ -284,6 +289,7 @@ impl Picture {
             bucket: None,
             disk_free: None,
             proof_room: None,
+            openers: BTreeSet::new(),
             services: BTreeMap::new(),
             servers: BTreeMap::new(),
             series: BTreeMap::new(),

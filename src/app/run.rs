@@ -155,6 +155,7 @@ fn first_picture(ground: &Ground, notes: &[ConfigNote]) -> Picture {
         .s3
         .as_ref()
         .map(|store| BucketPicture::new(store.place()));
+    picture.openers = context.keys.openers();
     picture.problems = notes.iter().map(ToString::to_string).collect();
     match ground.journal.read() {
         Ok(lines) => {

@@ -170,14 +170,15 @@ impl Identity {
         Ok(Self(Arc::new(keys)))
     }
 
+    /// The public halves, as manifests name them.
+    pub fn names(&self) -> BTreeSet<Recipient> {
+        self.0.iter().map(|key| name(&key.to_public())).collect()
+    }
+
     /// Whether it opens what is sealed for these.
     pub fn opens(&self, recipients: &[Recipient]) -> bool {
-        let own: BTreeSet<String> = self
-            .0
-            .iter()
-            .map(|key| key.to_public().to_string())
-            .collect();
-        recipients.iter().any(|it| own.contains(&it.0))
+        let own = self.names();
+        recipients.iter().any(|it| own.contains(it))
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
@@ -219,6 +220,12 @@ impl Keys {
             Some(_) => Sealing::Age,
             None => Sealing::Plain,
         }
+    }
+
+    /// The public halves of what opens sealed backups here.
+    pub fn openers(&self) -> BTreeSet<Recipient> {
+        let names = self.identity.as_ref().map(Identity::names);
+        names.unwrap_or_default()
     }
 
     /// The identity, where it opens what is sealed for the recipients of now.

@@ -172,6 +172,13 @@ fn tell_stack(stack: &StackWire, printer: &mut Printer) {
     };
     let heads = ["DATABASE", "KEPT", "NEWEST", "STANDING", "NEXT", bucket];
     printer.table(&heads, &databases);
+    if let Some(bucket) = &stack.bucket {
+        let found = match bucket.findings.as_slice() {
+            [] => "not tried yet".to_owned(),
+            findings => findings.join("; "),
+        };
+        printer.line(&format!("\n{}: {found}", bucket.place));
+    }
     for job in stack.jobs.iter().filter(|job| job.ended_at.is_none()) {
         printer.line(&format!(
             "\n{} {} {}: {}",

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::board::{Board, Reach};
+use crate::domain::bucket::Abilities;
 use crate::domain::failure::chain;
 use crate::job::JobContext;
 
@@ -51,23 +52,14 @@ impl BucketWatch {
 
     /// Tries what it can do, until it can be tried; then removes what killed processes left there.
     async fn try_it(&self) {
+        let Some(store) = &self.context.s3 else {
+            return;
+        };
+        let mut probe = store.begin_probe();
         loop {
-            let Some(store) = &self.context.s3 else {
-                return;
-            };
-            match store.probe(self.context.clock.now()).await {
+            match probe.run(self.context.clock.now()).await {
                 Ok(abilities) => {
-                    let limits = abilities.consequences();
-                    info!(
-                        bucket = store.place(),
-                        limits = limits.join("; "),
-                        "the bucket can be written, listed and read back"
-                    );
-                    self.board.update(|picture| {
-                        if let Some(bucket) = &mut picture.bucket {
-                            bucket.limits = limits;
-                        }
-                    });
+                    self.show(store.place(), &abilities);
                     break;
                 }
                 Err(error) => {
@@ -78,6 +70,22 @@ impl BucketWatch {
             }
         }
         self.tidy().await;
+    }
+
+    fn show(&self, bucket: &str, abilities: &Abilities) {
+        let (findings, limits) = (abilities.findings(), abilities.consequences());
+        info!(
+            bucket,
+            found = findings.join("; "),
+            limits = limits.join("; "),
+            "the bucket can be written, listed and read back"
+        );
+        self.board.update(|picture| {
+            if let Some(bucket) = &mut picture.bucket {
+                bucket.findings = findings;
+                bucket.limits = limits;
+            }
+        });
     }
 
     async fn tidy(&self) {

@@ -13,5 +13,5 @@ pub use series::{Content, Series};
 pub(in crate::domain) use standing::tests::manifest as example;
 #[cfg(test)]
 pub(crate) use standing::tests::{backup as example_backup, proof as example_proof};
-pub use standing::{Backup, Proof, Standing, find_suspect, latest};
+pub use standing::{Backup, Means, Proof, Standing, find_suspect, latest};
 pub use word::{Decoded, Destination, Level, Packing, Reason, Recipient, Sealing};

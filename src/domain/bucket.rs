@@ -6,10 +6,14 @@ use chrono::TimeDelta;
 use thiserror::Error;
 
 use super::database::secret::Secret;
+use super::unit::Timestamp;
 use super::web::WebAddress;
 
 /// So far apart two clocks may be before it is said; stores refuse requests at fifteen minutes.
 const NOTABLE_SKEW: TimeDelta = TimeDelta::minutes(2);
+
+/// What somebody has to see to where a store keeps what is removed.
+const OLD_VERSIONS: &str = "what retention removes is listed no more and takes room until a lifecycle rule removes versions that are not current";
 
 /// Where the bucket's name stands in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +155,18 @@ pub enum Ability {
     Absent(String),
 }
 
-/// What a store can do, beyond writing and reading back, without which it is no destination.
+/// What becomes of an object that is removed or written over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versions {
+    /// It is gone.
+    None,
+    /// It stays as an old version.
+    Kept,
+    /// It stays, and is locked until then.
+    Locked(Timestamp),
+}
+
+/// What a store can do, beyond writing, listing and reading back, without which it is no destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Abilities {
     /// Removing what was written.
@@ -160,11 +175,40 @@ pub struct Abilities {
     pub multipart: Ability,
     /// Refusing to overwrite when asked to.
     pub put_once: Ability,
+    /// Whether what is removed stays.
+    pub versions: Versions,
     /// So far its clock is ahead of ours.
     pub skew: TimeDelta,
 }
 
 impl Abilities {
+    /// What was found out, each thing in a few words: what nobody has to do anything about stands here alone.
+    pub fn findings(&self) -> Vec<String> {
+        let mut found = vec!["written, listed and read back".to_owned()];
+        for (ability, does, does_not) in [
+            (&self.removal, "removed", "not removed"),
+            (
+                &self.multipart,
+                "uploaded in parts",
+                "not uploaded in parts",
+            ),
+            (&self.put_once, "not overwritten", "overwritten"),
+        ] {
+            let is_offered = *ability == Ability::Offered;
+            found.push(if is_offered { does } else { does_not }.to_owned());
+        }
+        found.push(format!("clocks {} s apart", self.skew.num_seconds().abs()));
+        match self.versions {
+            Versions::None => {}
+            Versions::Kept => found.push(format!("it keeps old versions: {OLD_VERSIONS}")),
+            Versions::Locked(until) => found.push(format!(
+                "it locks what is written (this until {}) and keeps old versions: {OLD_VERSIONS}, once the lock is over",
+                until.format("%F %R")
+            )),
+        }
+        found
+    }
+
     /// What follows from what it cannot do, one sentence each.
     pub fn consequences(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -236,14 +280,28 @@ mod tests {
             removal: Ability::Offered,
             multipart: Ability::Offered,
             put_once: Ability::Offered,
+            versions: Versions::None,
             skew: TimeDelta::seconds(-1),
         };
         assert_eq!(whole.consequences(), Vec::<String>::new());
+        assert_eq!(
+            whole.findings().join("; "),
+            "written, listed and read back; removed; uploaded in parts; not overwritten; clocks 1 s apart"
+        );
+        let locked = Abilities {
+            versions: Versions::Locked(Timestamp::from_timestamp(86_400, 0).unwrap()),
+            ..whole.clone()
+        };
+        // Somebody chose that, so that it is told and no reason to worry.
+        assert_eq!(locked.consequences(), Vec::<String>::new());
+        let told = locked.findings().pop().unwrap();
+        assert!(told.contains("until 1970-01-02 00:00"), "{told}");
         let poor = Abilities {
             removal: Ability::Absent("AccessDenied".into()),
             skew: TimeDelta::minutes(-3),
             ..whole
         };
+        assert!(poor.findings().contains(&"not removed".to_owned()));
         let said = poor.consequences();
         assert!(
             said[0].contains("AccessDenied") && said[1].contains("180 s"),

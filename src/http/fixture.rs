@@ -131,6 +131,7 @@ pub(super) fn proven(mut backup: Backup, second: i64, level: Level) -> Backup {
         level: Some(level),
         reason: None,
         awaits_room: None,
+        awaits_key: None,
         compared: Vec::new(),
         differences: Vec::new(),
     });

@@ -29,10 +29,24 @@ pub struct StackWire {
     pub services: Vec<ServiceWire>,
     /// In the order of names.
     pub databases: Vec<DatabaseWire>,
+    /// The bucket; none where none is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<BucketWire>,
     /// Oldest first.
     pub jobs: Vec<JobWire>,
     /// What keeps stackwarden from its work, one sentence each.
     pub concerns: Vec<String>,
+}
+
+/// The bucket as it was found at the start, and as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketWire {
+    /// The bucket and its host.
+    pub place: String,
+    /// `reached`, `lost` or `unknown`.
+    pub reach: String,
+    /// What it can do and what it is like, each in a few words; nothing before it was tried.
+    pub findings: Vec<String>,
 }
 
 /// A service and its verdict.

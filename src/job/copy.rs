@@ -124,6 +124,7 @@ async fn prove(
         level: found.is_none().then_some(Level::Archive),
         reason: None,
         awaits_room: None,
+        awaits_key: None,
         compared: Vec::new(),
         differences: found.into_iter().collect(),
     };

@@ -369,6 +369,7 @@ fn proof<E: Examined>(
         level: (reading == Reading::Sound).then(|| place.sound_level(manifest)),
         reason: None,
         awaits_room: None,
+        awaits_key: None,
         compared: Vec::new(),
         differences: differences.into_iter().collect(),
     }

@@ -108,6 +108,7 @@ fn proof_of(
         level: findings.level.filter(|_| findings.differences.is_empty()),
         reason: findings.reason,
         awaits_room: findings.awaits_room,
+        awaits_key: findings.awaits_key,
         compared: findings.compared,
         differences: findings.differences,
     }
@@ -153,7 +154,8 @@ async fn find_out(
     if let Some(closed) = find_closed(context, &Rest::Disk(archive.path().to_owned())).await? {
         // What was decoded when it was taken stays true of bytes that are the same.
         let level = Level::Archive.min(manifest.level);
-        return Ok(Findings::stepped_down(level, closed.to_string()));
+        let tried = context.keys.openers();
+        return Ok(Findings::without_key(level, closed.to_string(), tried));
     }
     let place = Place::guess(manifest, context.limits.proof_memory);
     let proving = Proving {

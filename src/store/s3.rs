@@ -192,9 +192,12 @@ impl S3Store {
     /// answer was lost.
     async fn put_once(&self, key: &str, bytes: Vec<u8>) -> Result<(), S3Error> {
         let scene = self.scene("write", key);
-        // Some stores ignore the condition: who is there already is seen before it is too late.
-        if let Some(there) = self.find_small(key).await? {
-            return self.expect_same(key, &there, &bytes);
+        // Some stores ignore the condition: who is there already is seen before it is too late. To a key that may list
+        // below one prefix only, Amazon denies what is not there.
+        match self.find_small(key).await {
+            Ok(None) | Err(S3Error::Denied { .. }) => {}
+            Ok(Some(there)) => return self.expect_same(key, &there, &bytes),
+            Err(error) => return Err(error),
         }
         let put = self.put(key, &bytes).if_none_match("*").send().await;
         let error = match put {

@@ -18,10 +18,9 @@ use tracing::warn;
 use crate::board::{Board, Picture, Reach, SeriesPicture, ServerPicture};
 use crate::clock::Clock;
 use crate::desk::Desk;
-use crate::domain::backup::{Backup, Content, Destination, Level, Reason, Series};
+use crate::domain::backup::{Backup, Content, Destination, Level, Means, Reason, Series};
 use crate::domain::id::DatabaseRef;
 use crate::domain::job::{BackupScope, JobRequest, Submission};
-use crate::domain::room::ProofRoom;
 use crate::domain::schedule::Schedule;
 use crate::domain::schedule::due::{Due, History, is_due, newest_success};
 use crate::domain::unit::Timestamp;
@@ -208,7 +207,10 @@ fn due_proof(picture: &Picture, now: Timestamp) -> Option<JobRequest> {
                 server,
                 database,
                 state,
-                room: picture.proof_room,
+                means: Means {
+                    room: picture.proof_room,
+                    keys: &picture.openers,
+                },
             };
             let Some((at, request)) = due_proof_of(&proof, now) else {
                 continue;
@@ -234,7 +236,7 @@ struct ProofAsked<'a> {
     server: &'a ServerPicture,
     database: &'a DatabaseRef,
     state: &'a SeriesPicture,
-    room: Option<ProofRoom>,
+    means: Means<'a>,
 }
 
 fn due_proof_of(asked: &ProofAsked<'_>, now: Timestamp) -> Option<(Timestamp, JobRequest)> {
@@ -242,13 +244,13 @@ fn due_proof_of(asked: &ProofAsked<'_>, now: Timestamp) -> Option<(Timestamp, Jo
         server,
         database,
         state,
-        room,
+        means,
     } = asked;
     if is_paused(state, now) {
         return None;
     }
     let level = server.policy.verify;
-    let is_due = |it: &&Arc<Backup>| it.is_due_for_proof(level, *room, now);
+    let is_due = |it: &&Arc<Backup>| it.is_due_for_proof(level, means, now);
     let unproven = state.backups.iter().rev().find(is_due)?;
     let request = JobRequest::Verify {
         database: (*database).clone(),

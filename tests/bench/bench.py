@@ -65,13 +65,24 @@ services:
 """
 
 # Ceph's gateway, as `make stores` builds it, on the same machine: it takes its share of the two cores.
-BUCKET = """      STACKWARDEN_S3_BUCKET: shop-backups
-      STACKWARDEN_S3_ENDPOINT: http://store:8000
+BUCKET = """      STACKWARDEN_BACKUP_DATABASES: app
+      STACKWARDEN_S3_BUCKET: "${BUCKET}"
+      STACKWARDEN_S3_ENDPOINT: "${BUCKET:+http://store:8000}"
       AWS_ACCESS_KEY_ID: AKIATESTTESTTEST
       AWS_SECRET_ACCESS_KEY: secretsecretsecret
   store:
     image: stackwarden-test/ceph:rgw
+    environment: { BYTES: "6442450944" }
 """
+
+# An application that writes: so many at once, each row in a transaction of a session of its own. What was acknowledged is told as
+# nanoseconds, row and the database's oid; a session that ended before its answer came acknowledged nothing.
+WRITERS = 3
+WRITES = "CREATE TABLE IF NOT EXISTS writes (id text PRIMARY KEY, at timestamptz DEFAULT clock_timestamp());"
+WRITER = """n=0; while [ ! -e /tmp/enough ]; do n=$((n + 1))
+told=$(psql -qAtX -U app -d app -c "INSERT INTO writes (id) VALUES ('$1-$n') RETURNING id || ' ' || (SELECT oid FROM pg_database WHERE datname = current_database())" 2>/dev/null) \\
+  && echo "$(date +%s%N) $told"
+done"""
 
 LOAD = """
 CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);
@@ -126,14 +137,14 @@ class Stack:
         self.database = f"{PROJECT}-postgres-1"
         self.sidecar = f"{PROJECT}-stackwarden-1"
 
-    def compose(self, *arguments, level="stream"):
-        return run("docker", "compose", "-f", str(self.file), *arguments, env={**os.environ, "LEVEL": level})
+    def compose(self, *arguments, level="stream", bucket="shop-backups"):
+        return run("docker", "compose", "-f", str(self.file), *arguments, env={**os.environ, "LEVEL": level, "BUCKET": bucket})
 
     def inside(self, script):
         return ("docker", "exec", "-u", "postgres", self.database, "sh", "-c", script)
 
-    def start_sidecar(self, level):
-        self.compose("up", "-d", "--wait", "--force-recreate", "--no-deps", "stackwarden", level=level)
+    def start_sidecar(self, level, bucket="shop-backups"):
+        self.compose("up", "-d", "--wait", "--force-recreate", "--no-deps", "stackwarden", level=level, bucket=bucket)
         until("the sidecar to know its database", lambda: self.status()["databases"])
         self.settle()
 
@@ -280,25 +291,122 @@ def get_any(address, path):
         return error.read()
 
 
-def from_the_bucket(stack, rows, bare, rounds):
+class Writers:
+    """Rows that an application wrote, and knows to be written, while databases are exchanged under it."""
+
+    def __init__(self, stack, work):
+        self.stack, self.files, self.processes = stack, [], []
+        run(*stack.inside(f"psql -qX -U app -d app -c '{WRITES}'"))
+        for number in range(WRITERS):
+            path = work / f"acknowledged-{number}"
+            self.files.append(path)
+            command = ["docker", "exec", "-u", "postgres", stack.database, "sh", "-c", WRITER, "sh", f"w{number}"]
+            self.processes.append(subprocess.Popen(command, stdout=path.open("w"), stderr=subprocess.DEVNULL))
+
+    def acknowledged(self):
+        """When, which row, in which database; in the order of time."""
+        lines = [line.split() for path in self.files for line in path.read_text().splitlines()]
+        return sorted((int(at), row, int(oid)) for at, row, oid in (line for line in lines if len(line) == 3))
+
+    def end(self):
+        run(*self.stack.inside("touch /tmp/enough"))
+        for process in self.processes:
+            process.wait(60)
+
+    def lost(self):
+        """Acknowledged rows that are not in the database that acknowledged them."""
+        acknowledged, lost = self.acknowledged(), []
+        names = run(*self.stack.inside("psql -qAtX -U app -d postgres -c 'SELECT oid, datname FROM pg_database'"))
+        names = dict((int(oid), name) for oid, name in (line.split("|", 1) for line in names.splitlines()))
+        for oid in {oid for _, _, oid in acknowledged}:
+            told = {row for _, row, where in acknowledged if where == oid}
+            # Names of what is put aside hold no quotes.
+            there = run(*self.stack.inside(f"psql -qAtX -U app -d '{names[oid]}' -c 'SELECT id FROM writes'")) if oid in names else ""
+            lost += sorted(told - set(there.split()))
+        return lost
+
+    def gaps(self):
+        """The silence at each of the two changes of database, in milliseconds: what the application saw."""
+        acknowledged = self.acknowledged()
+        pairs = zip(acknowledged, acknowledged[1:])
+        changes = [(after[0], (after[0] - before[0]) / 1e6) for before, after in pairs if before[2] != after[2]]
+        # What was acknowledged before a change may be told just after it.
+        longest = sorted(changes, key=lambda change: -change[1])[:2]
+        return [silence for _, silence in sorted(longest)]
+
+
+def exchanged_under_writers(stack, rows, work, chosen):
+    """A swap from the bucket and its undo, while an application writes."""
+    writers = Writers(stack, work)
+    try:
+        until("the application to write", lambda: len(writers.acknowledged()) > 100)
+        of = ["--database", "postgres/app"]
+        for words in ([*chosen, "--swap", "--yes", "--from", "s3", *of], ["--undo", "--yes", *of]):
+            restored(stack, rows, words)
+            seen = len(writers.acknowledged())
+            until("the application to go on", lambda: len(writers.acknowledged()) > seen + 100)
+    finally:
+        writers.end()
+    lost, acknowledged, gaps = writers.lost(), writers.acknowledged(), writers.gaps()
+    if lost or len(gaps) != 2:
+        sys.exit(f"bench: {len(lost)} acknowledged rows are gone ({lost[:5]}), and the database changed {len(gaps)} times")
+    rows.append(("rows that the application wrote meanwhile", f"{len(acknowledged):,} acknowledged, {len(lost)} lost", "", "0 lost"))
+    rows.append(("the application's longest wait at swap and undo", " and ".join(f"{gap:.0f} ms" for gap in gaps), "", "milliseconds"))
+
+
+def restored(stack, rows, words):
+    begun = time.monotonic()
+    done = run("docker", "exec", stack.sidecar, "/stackwarden", "restore", *words)
+    took = re.search(r"nobody could connect for (\d+ ms)", done)
+    told = f"nobody could connect for {took.group(1)}" if took else ""
+    rows.append((f"`restore {' '.join(words)}`", f"{time.monotonic() - begun:.1f} s", told, ""))
+
+
+def cpu_of(stack):
+    """Seconds of CPU that Postgres, the sidecar and the store have used so far, by the kernel's count."""
+    found = []
+    for name in (stack.database, stack.sidecar, f"{PROJECT}-store-1"):
+        pid = run("docker", "inspect", "-f", "{{.State.Pid}}", name).strip()
+        groups = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+        first = re.search(r":([\w,]*cpuacct[\w,]*):(.*)", groups)
+        if first:
+            path = pathlib.Path(f"/sys/fs/cgroup/{first.group(1)}{first.group(2)}/cpuacct.usage")
+            found.append(int(path.read_text()) / 1e9)
+            continue
+        path = pathlib.Path(f"/sys/fs/cgroup{re.search(r'0::(.*)', groups).group(1)}/cpu.stat")
+        found.append(int(re.search(r"usage_usec (\d+)", path.read_text()).group(1)) / 1e6)
+    return found
+
+
+def from_the_bucket(stack, rows, bare, rounds, work):
     """Backups that go to the disk and the bucket in one pass, and what comes back from there."""
     stack.compose("up", "-d", "--wait", "store")
-    stack.start_sidecar("archive")
-    walls = []
-    for _ in range(rounds):
-        walls.append(stack.back_up()[0])
-        stack.settle()
-    rows.append(("backup to disk and bucket at `archive`", f"{min(walls):.1f} s", f"{min(walls) / bare:.2f} × bare", "1.7 with S3"))
+    walls = {}
+    for bucket in ("", "shop-backups"):
+        stack.start_sidecar("archive", bucket)
+        spent, took = [], []
+        for _ in range(rounds):
+            before, begun = cpu_of(stack), time.monotonic()
+            walls.setdefault(bucket, []).append(stack.back_up()[0])
+            took.append(time.monotonic() - begun)
+            spent.append([after - at for after, at in zip(cpu_of(stack), before)])
+            stack.settle()
+    disk, both = min(walls[""]), min(walls["shop-backups"])
+    rows.append(("backup to disk alone at `archive`", f"{disk:.1f} s", f"{disk / bare:.2f} × bare", ""))
+    rows.append(("backup to disk and bucket at `archive`", f"{both:.1f} s", f"{both / bare:.2f} × bare", "1.7 with S3"))
+    fastest = took.index(min(took))
+    told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in zip(("Postgres", "sidecar", "store"), spent[fastest]))
+    rows.append(("its seconds of CPU, of two cores", told, f"{sum(spent[fastest]) / (2 * took[fastest]):.0%} of both", ""))
     rows.append(("sidecar's memory with a bucket, peak", f"{stack.memory()['VmHWM']:.0f} MiB", "", "64 MiB"))
-    # `latest` is the newest that was restored and compared.
+    # `latest` is the newest that was restored and compared, and the application's table has to be in it.
+    run(*stack.inside(f"psql -qX -U app -d app -c '{WRITES}'"))
     stack.start_sidecar("content")
+    stack.back_up()
     until("a proof", lambda: any(job["kind"] == "verify" and job["ended_at"] for job in stack.status()["jobs"]))
     stack.settle()
-    for words in (["--into", "copy", "--from", "s3"], ["--swap", "--yes", "--from", "s3"], ["--undo", "--yes"]):
-        chosen = [] if words[0] == "--undo" else ["latest"]
-        begun = time.monotonic()
-        done = run("docker", "exec", stack.sidecar, "/stackwarden", "restore", *chosen, *words)
-        rows.append((f"`restore {' '.join(chosen + words)}`", f"{time.monotonic() - begun:.1f} s", " ".join(done.split())[:300], ""))
+    restored(stack, rows, ["latest", "--into", "copy", "--from", "s3"])
+    run(*stack.inside("dropdb -U app copy"))
+    exchanged_under_writers(stack, rows, work, ["latest"])
     rows.append(("sidecar's memory after restores, peak", f"{stack.memory()['VmHWM']:.0f} MiB", "", "64 MiB"))
 
 
@@ -312,7 +420,7 @@ def measure(stack, arguments, work):
     bare = best(rounds, lambda: timed(*stack.inside(packing)))
     rows.append(("bare dump to /dev/null", f"{bare:.1f} s", "", ""))
     if arguments.bucket:
-        from_the_bucket(stack, rows, bare, rounds)
+        from_the_bucket(stack, rows, bare, rounds, work)
         return rows
 
     def ours(level):

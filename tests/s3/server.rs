@@ -6,7 +6,9 @@ use std::sync::mpsc;
 
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
+use s3s::S3Result;
 use s3s::auth::SimpleAuth;
+use s3s::host::{S3Host, SingleDomain, VirtualHost};
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 use tokio::task::JoinSet;
@@ -17,6 +19,8 @@ pub const KEY: &str = "AKIATESTTESTTEST";
 pub const SECRET: &str = "secretsecretsecret";
 /// Its only bucket.
 pub const BUCKET: &str = "shop-backups";
+/// Where a request names a host below this one, the bucket is in the host's name.
+pub const DOMAIN: &str = "store.test";
 
 /// A server; it ends with the process.
 #[derive(Debug)]
@@ -88,9 +92,25 @@ impl Server {
     }
 }
 
+/// The bucket in the host's name below [`DOMAIN`], in the path everywhere else.
+struct Names(SingleDomain);
+
+impl S3Host for Names {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        if host.ends_with(DOMAIN) {
+            self.0.parse_host_header(host)
+        } else {
+            Ok(VirtualHost::new(host))
+        }
+    }
+}
+
 async fn serve(listener: tokio::net::TcpListener, files: FileSystem) {
     let mut service = S3ServiceBuilder::new(files);
     service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+    service.set_host(Names(
+        SingleDomain::new(DOMAIN).expect("a server of the test"),
+    ));
     let service = service.build();
     let mut connections = JoinSet::new();
     loop {

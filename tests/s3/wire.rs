@@ -33,6 +33,10 @@ pub enum Fault {
     Altered,
     /// An answer that the key has no right to this.
     Denied,
+    /// Half of the answer's body, and then nothing any more.
+    Stall,
+    /// An answer that there is no room left.
+    Full,
 }
 
 /// Which requests it happens to.
@@ -46,10 +50,23 @@ pub enum Plan {
     From(usize, Fault),
     /// The store answers 200 and gives back other bytes of every dump.
     Lying,
-    /// Every reading of a dump.
-    Dumps(Fault),
+    /// The reading of a dump with this number, counted from 1, and all after it.
+    Dumps(usize, Fault),
     /// The removal with this number, counted from 1, and all after it.
     Removals(usize, Fault),
+    /// The part of an upload with this number, counted from 1, and all after it.
+    Parts(usize, Fault),
+}
+
+/// How a request was addressed and signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The host that it names.
+    pub host: String,
+    /// The headers that its signature covers, with semicolons.
+    pub signed: String,
+    /// The session's token.
+    pub token: String,
 }
 
 /// The line; it ends with the process.
@@ -60,6 +77,9 @@ pub struct Wire {
     plan: watch::Sender<Plan>,
     count: Arc<AtomicUsize>,
     removals: Arc<AtomicUsize>,
+    parts: Arc<AtomicUsize>,
+    readings: Arc<AtomicUsize>,
+    heard: Arc<watch::Sender<Vec<Heard>>>,
 }
 
 impl Wire {
@@ -71,11 +91,17 @@ impl Wire {
         let (plan, planned) = watch::channel(Plan::Sound);
         let count = Arc::new(AtomicUsize::new(0));
         let removals = Arc::new(AtomicUsize::new(0));
+        let parts = Arc::new(AtomicUsize::new(0));
+        let readings = Arc::new(AtomicUsize::new(0));
+        let heard = Arc::new(watch::Sender::default());
         let line = Line {
             server,
             planned,
             count: Arc::clone(&count),
             removals: Arc::clone(&removals),
+            parts: Arc::clone(&parts),
+            readings: Arc::clone(&readings),
+            heard: Arc::clone(&heard),
         };
         let (ready, is_ready) = mpsc::channel();
         std::thread::spawn(move || {
@@ -96,6 +122,9 @@ impl Wire {
             plan,
             count,
             removals,
+            parts,
+            readings,
+            heard,
         }
     }
 
@@ -103,12 +132,30 @@ impl Wire {
     pub fn plan(&self, plan: Plan) {
         self.count.store(0, Ordering::SeqCst);
         self.removals.store(0, Ordering::SeqCst);
+        self.parts.store(0, Ordering::SeqCst);
+        self.readings.store(0, Ordering::SeqCst);
+        self.heard.send_replace(Vec::new());
         self.plan.send_replace(plan);
     }
 
     /// How many objects were asked to be removed since.
     pub fn removals(&self) -> usize {
         self.removals.load(Ordering::SeqCst)
+    }
+
+    /// How often a dump was asked for since.
+    pub fn readings(&self) -> usize {
+        self.readings.load(Ordering::SeqCst)
+    }
+
+    /// How many parts of uploads came since.
+    pub fn parts(&self) -> usize {
+        self.parts.load(Ordering::SeqCst)
+    }
+
+    /// How the requests since were addressed and signed.
+    pub fn heard(&self) -> Vec<Heard> {
+        self.heard.borrow().clone()
     }
 
     /// How many requests came since.
@@ -123,6 +170,9 @@ struct Line {
     planned: watch::Receiver<Plan>,
     count: Arc<AtomicUsize>,
     removals: Arc<AtomicUsize>,
+    parts: Arc<AtomicUsize>,
+    readings: Arc<AtomicUsize>,
+    heard: Arc<watch::Sender<Vec<Heard>>>,
 }
 
 type Body = BoxBody<Bytes, std::io::Error>;
@@ -148,12 +198,21 @@ impl Line {
         let removals = self
             .removals
             .fetch_add(usize::from(is_removal), Ordering::SeqCst);
+        let is_part = is_part(request);
+        let parts = self.parts.fetch_add(usize::from(is_part), Ordering::SeqCst);
+        let is_reading = is_reading_of_dump(request);
+        let readings = self
+            .readings
+            .fetch_add(usize::from(is_reading), Ordering::SeqCst);
+        self.heard
+            .send_modify(|heard| heard.push(Heard::of(request)));
         match *self.planned.borrow() {
             Plan::Once(at, fault) if at == number => Some(fault),
             Plan::From(at, fault) if number >= at => Some(fault),
-            Plan::Lying => is_reading_of_dump(request).then_some(Fault::Altered),
+            Plan::Lying => is_reading.then_some(Fault::Altered),
             Plan::Removals(from, fault) => (is_removal && removals + 1 >= from).then_some(fault),
-            Plan::Dumps(fault) => is_reading_of_dump(request).then_some(fault),
+            Plan::Parts(from, fault) => (is_part && parts + 1 >= from).then_some(fault),
+            Plan::Dumps(from, fault) => (is_reading && readings + 1 >= from).then_some(fault),
             Plan::Sound | Plan::Once(..) | Plan::From(..) => None,
         }
     }
@@ -165,6 +224,7 @@ impl Line {
             Some(Fault::Trouble) => said(500, "InternalError", request).await,
             Some(Fault::Throttled) => said(503, "SlowDown", request).await,
             Some(Fault::Denied) => said(403, "AccessDenied", request).await,
+            Some(Fault::Full) => said(507, "InsufficientStorage", request).await,
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::CutBefore) => Err(cut()),
             Some(Fault::CutAfter) => {
@@ -176,6 +236,14 @@ impl Line {
                 let whole = body.collect().await?.to_bytes();
                 let half = whole.slice(..whole.len() / 2);
                 let frames = futures_util::stream::iter([Ok(Frame::data(half)), Err(cut())]);
+                Ok(Response::from_parts(head, StreamBody::new(frames).boxed()))
+            }
+            Some(Fault::Stall) => {
+                let (head, body) = self.forward(request).await?.into_parts();
+                let whole = body.collect().await?.to_bytes();
+                let half = whole.slice(..whole.len() / 2);
+                let first = futures_util::stream::iter([Ok(Frame::data(half))]);
+                let frames = futures_util::StreamExt::chain(first, futures_util::stream::pending());
                 Ok(Response::from_parts(head, StreamBody::new(frames).boxed()))
             }
             Some(Fault::Altered) => {
@@ -220,6 +288,29 @@ fn is_removal(request: &Request<Incoming>) -> bool {
             .uri()
             .query()
             .is_some_and(|it| it.contains("uploadId"))
+}
+
+fn is_part(request: &Request<Incoming>) -> bool {
+    let query = request.uri().query();
+    request.method() == hyper::Method::PUT && query.is_some_and(|it| it.contains("partNumber"))
+}
+
+impl Heard {
+    fn of(request: &Request<Incoming>) -> Self {
+        let header = |name: &str| {
+            let value = request.headers().get(name);
+            let value = value.and_then(|it| it.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let authorization = header("authorization");
+        let signed = authorization.split("SignedHeaders=").nth(1);
+        let signed = signed.and_then(|rest| rest.split(',').next());
+        Self {
+            host: header("host"),
+            signed: signed.unwrap_or_default().to_owned(),
+            token: header("x-amz-security-token"),
+        }
+    }
 }
 
 fn is_reading_of_dump(request: &Request<Incoming>) -> bool {

@@ -314,7 +314,7 @@ fn wait_for_pings(stack: &Stack, line: &str, count: usize) -> Vec<Value> {
     })
 }
 
-/// An authority of the test's own, a certificate of it for `outside`, and an authority that signed nothing.
+/// An authority of the test's own, a certificate of it for `outside` and for a store's names, and an authority that signed nothing.
 pub fn make_certificates(folder: &Path) {
     std::fs::create_dir_all(folder).expect("make a folder");
     let path = |name: &str| folder.join(name).display().to_string();
@@ -351,7 +351,11 @@ pub fn make_certificates(folder: &Path) {
     ];
     drop(run("openssl", &[&words[..], &key[..]].concat(), None).ok());
     let extension = path("outside.ext");
-    std::fs::write(&extension, "subjectAltName=DNS:outside\n").expect("write a file");
+    std::fs::write(
+        &extension,
+        "subjectAltName=DNS:outside,DNS:store.test,DNS:*.store.test\n",
+    )
+    .expect("write a file");
     let (ca, ca_key, pem) = (path("ca.pem"), path("ca.key"), path("outside.pem"));
     let words = [
         "x509",

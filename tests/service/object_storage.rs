@@ -1,6 +1,8 @@
 //! Copies in a bucket: made in the same pass, read back, missing ones made good; a bucket that is away, lies or is cut
 //! off in the middle costs no backup. The store is a real and strict one of the test's own, behind a line that breaks.
 
+mod doors;
+mod faults;
 mod restore;
 mod retention;
 #[path = "../s3/server.rs"]

@@ -308,11 +308,13 @@ fn a_sealed_stream_is_opened_and_unpacked_for_its_proof() {
     drop(with_an_identity("opened-15", "postgres:15"));
 }
 
-/// The stream is gone then: it is said why it goes no further, once, and the next backup is proven.
+/// The stream is gone then: it is said why it goes no further, once, and the next backup is proven. With an identity it is
+/// proven by itself, as soon as there is one.
 #[test]
-fn a_sidecar_killed_before_the_proof_of_a_sealed_backup_leaves_it_at_archive() {
+fn a_sidecar_killed_before_the_proof_of_a_sealed_backup_leaves_it_at_archive_until_there_is_a_key()
+{
     let key = Key::make();
-    let stack = sealing(Stack::builder("sealed-kill"), &[&key]).write();
+    let mut stack = sealing(Stack::builder("sealed-kill"), &[&key]).write();
     stack.up_database(&[("app", SECRETS)]);
     stack.up();
     catch("the backup stands", PROOF, || {
@@ -331,5 +333,17 @@ fn a_sidecar_killed_before_the_proof_of_a_sealed_backup_leaves_it_at_archive() {
     drop(stack.back_up());
     let fresh = newest(&stack, "app");
     assert_eq!(fresh.proofs()[0]["level"], "content");
-    assert_eq!(stack.artefacts("app")[0].proofs().len(), 1);
+    let left = stack.artefacts("app").remove(0);
+    assert_eq!(left.proofs().len(), 1);
+
+    for (identity, level) in [(Key::make(), "archive"), (key, "content")] {
+        stack.change(|it| opening(it, &[&identity]));
+        recreate_the_sidecar(&stack);
+        let listed = stack.wait_for_listed("app", PROOF, |it| {
+            id_of(it) == left.id && it["level"] == level
+        });
+        assert_eq!(listed["standing"], "proven", "{listed:#}");
+    }
+    // Neither the stranger's key nor anything else tried it before.
+    assert_eq!(left.proofs().len(), 2);
 }

@@ -27,7 +27,7 @@ osd pool default pgp num = 4
 osd crush chooseleaf type = 0
 mon allow pool size one = true
 osd objectstore = memstore
-memstore device bytes = 2147483648
+memstore device bytes = $BYTES
 [mon]
 mon data = $home/mon
 [osd]
@@ -36,6 +36,9 @@ osd data = $home/osd
 rgw frontends = beast port=8000
 rgw thread pool size = 32
 rgw data = $home/rgw
+rgw sts key = sixteen-letters-
+rgw s3 auth use sts = true
+${DOMAIN:+rgw dns name = $DOMAIN}
 C
 monmaptool --create --fsid "$(sed -n 's/^fsid = //p' $CEPH_CONF)" --addv a '[v2:127.0.0.1:3300,v1:127.0.0.1:6789]' $home/monmap >/dev/null
 ceph-mon --mkfs -i a --monmap $home/monmap
@@ -47,9 +50,10 @@ timeout 60 ceph osd crush add "osd.$osd" 1 root=default host=local >/dev/null 2>
 ceph-osd -i "$osd" >/dev/null 2>&1
 for _ in $(seq 120); do timeout 5 ceph osd stat 2>/dev/null | grep -q '1 up' && break; sleep 0.5; done
 timeout 60 radosgw-admin user create --uid=test --display-name=test --access-key="$KEY" --secret-key="$SECRET" >/dev/null
-radosgw -n client.rgw
+timeout 60 radosgw-admin user create --uid=other --display-name=other --access-key="$OTHER_KEY" --secret-key="$SECRET" >/dev/null
+${CLOCK:+faketime -f "$CLOCK"} radosgw -n client.rgw
 for _ in $(seq 120); do curl -s -o /dev/null http://127.0.0.1:8000/ && break; sleep 0.5; done
-s3cmd --config=/dev/null --no-ssl --access_key "$KEY" --secret_key "$SECRET" --host 127.0.0.1:8000 --host-bucket 127.0.0.1:8000 mb "s3://$BUCKET"
+${CLOCK:+faketime -f "$CLOCK"} s3cmd --config=/dev/null --no-ssl --access_key "$KEY" --secret_key "$SECRET" --host 127.0.0.1:8000 --host-bucket 127.0.0.1:8000 mb "s3://$BUCKET"
 touch /run/ready
 echo "the gateway listens on port 8000"
 sleep infinity

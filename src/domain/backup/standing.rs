@@ -1,12 +1,13 @@
 //! A backup with its proofs, and how it stands after them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
 use super::manifest::Manifest;
 use super::suspicion::{Acceptance, Suspicion};
-use super::word::{Level, Reason};
+use super::word::{Level, Reason, Recipient};
 use crate::domain::comparison::{Difference, ObjectComparison};
 use crate::domain::id::BackupId;
 use crate::domain::room::ProofRoom;
@@ -36,6 +37,9 @@ pub struct Proof {
     pub reason: Option<String>,
     /// So much has to be free before it can be proven any further, where room was what it lacked.
     pub awaits_room: Option<ByteCount>,
+    /// The public halves of the keys that did not open it, where being opened was what it lacked; none of them where there
+    /// was no key at all.
+    pub awaits_key: Option<BTreeSet<Recipient>>,
     /// What was compared, object by object.
     pub compared: Vec<ObjectComparison>,
     /// Differences; empty when proven.
@@ -66,6 +70,15 @@ pub struct Backup {
     pub elsewhere: Vec<Proof>,
     /// That somebody accepted what makes it suspect.
     pub acceptance: Option<Acceptance>,
+}
+
+/// What proofs are made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// The room for them on disk, when it is known.
+    pub room: Option<ProofRoom>,
+    /// The public halves of the keys that open what is sealed.
+    pub keys: &'a BTreeSet<Recipient>,
 }
 
 /// How a backup stands.
@@ -144,8 +157,21 @@ impl Backup {
     }
 
     /// Whether to prove it now: it is owed, or what its last proof lacked is there, not only for a moment.
-    pub fn is_due_for_proof(&self, asked: Level, room: Option<ProofRoom>, now: Timestamp) -> bool {
-        self.owes_proof(asked) || self.has_room_again(room, now)
+    pub fn is_due_for_proof(&self, asked: Level, means: &Means<'_>, now: Timestamp) -> bool {
+        self.owes_proof(asked)
+            || self.has_room_again(means.room, now)
+            || self.has_key_now(means.keys)
+    }
+
+    /// Whether a key is there that opens it and was not when it was last tried.
+    fn has_key_now(&self, keys: &BTreeSet<Recipient>) -> bool {
+        let newest = self.newest_whole_proof().filter(|_| !self.is_verified());
+        let tried = newest.and_then(|proof| proof.awaits_key.as_ref());
+        tried.is_some_and(|tried| {
+            let seal = self.manifest.seal.as_ref();
+            let mut recipients = seal.into_iter().flat_map(|seal| &seal.recipients);
+            recipients.any(|it| keys.contains(it) && !tried.contains(it))
+        })
     }
 
     fn has_room_again(&self, room: Option<ProofRoom>, now: Timestamp) -> bool {

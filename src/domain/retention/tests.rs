@@ -87,6 +87,7 @@ fn prove(backup: &mut Backup, level: Option<Level>) {
         level,
         reason: None,
         awaits_room: None,
+        awaits_key: None,
         compared: Vec::new(),
         differences: Vec::new(),
     });

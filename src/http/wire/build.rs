@@ -7,11 +7,11 @@ use std::time::Duration;
 use chrono::SecondsFormat;
 
 use super::{
-    BackupWire, BackupsWire, CheckWire, ChecksWire, CopiesWire, CopyWire, DatabaseWire,
+    BackupWire, BackupsWire, BucketWire, CheckWire, ChecksWire, CopiesWire, CopyWire, DatabaseWire,
     DatabasesWire, DoingWire, HealthChecksWire, HealthWire, JobWire, JobsWire, MigrationWire,
     MigrationsWire, PartWire, ProofWire, ServiceWire, StackWire, VerifiedWire,
 };
-use crate::board::{JobPicture, Pending, Picture, Reach, SeriesPicture};
+use crate::board::{BucketPicture, JobPicture, Pending, Picture, Reach, SeriesPicture};
 use crate::domain::backup::{Backup, Counted, Destination, Proof, Series, Standing, copy, latest};
 use crate::domain::health::{ServiceVerdict, Verdict, judge_stack};
 use crate::domain::id::{BackupId, DatabaseRef, ServiceName};
@@ -38,8 +38,17 @@ pub fn stack(picture: &Picture, now: Timestamp) -> StackWire {
         at: time(now),
         services: services.collect(),
         databases: databases(picture, now).databases,
+        bucket: picture.bucket.as_ref().map(bucket),
         jobs: jobs(picture, now).jobs,
         concerns: picture.concerns(now),
+    }
+}
+
+fn bucket(bucket: &BucketPicture) -> BucketWire {
+    BucketWire {
+        place: bucket.place.clone(),
+        reach: reach_word(&bucket.reach).to_owned(),
+        findings: bucket.findings.clone(),
     }
 }
 

@@ -164,9 +164,10 @@ async fn carry(store: &S3Store, follow: Follow, bounds: &Bounds) -> Result<(), S
     let mut upload = store.upload(aim, source);
     let (sent, decided) = send(&mut upload, &mut decision, bounds).await;
     let manifest = match decided {
-        Some(manifest) => Ok(manifest),
+        Decided::Published(manifest) => Ok(*manifest),
+        Decided::GivenUp => Err(S3Error::GivenUp),
         // Only now is it known whether there is a backup that lacks a copy.
-        None => decision.await.map_err(|_given_up| S3Error::GivenUp),
+        Decided::NotYet => decision.await.map_err(|_given_up| S3Error::GivenUp),
     };
     let manifest = match (sent, manifest) {
         (Ok(()), Ok(manifest)) => manifest,
@@ -185,27 +186,37 @@ async fn carry(store: &S3Store, follow: Follow, bounds: &Bounds) -> Result<(), S
     }
 }
 
+/// What became of the dump while it was sent. Whoever has heard it must not ask again.
+enum Decided {
+    /// It is a backup.
+    Published(Box<Manifest>),
+    /// It came to nothing.
+    GivenUp,
+    /// Nobody has said.
+    NotYet,
+}
+
 /// Sends what the dump writes, and goes on behind it as long as it may.
 async fn send(
     upload: &mut Upload,
     decision: &mut oneshot::Receiver<Manifest>,
     bounds: &Bounds,
-) -> (Result<(), S3Error>, Option<Manifest>) {
+) -> (Result<(), S3Error>, Decided) {
     let store = upload.store().clone();
     let mut sending = pin!(upload.send());
     let manifest = tokio::select! {
         biased;
         decided = decision => match decided {
             Ok(manifest) => manifest,
-            Err(_given_up) => return (Err(S3Error::GivenUp), None),
+            Err(_given_up) => return (Err(S3Error::GivenUp), Decided::GivenUp),
         },
-        sent = &mut sending => return (sent, None),
+        sent = &mut sending => return (sent, Decided::NotYet),
     };
     let sent = tokio::select! {
         sent = sending => sent,
         stopped = late(&store, Instant::now(), bounds) => Err(stopped),
     };
-    (sent, Some(manifest))
+    (sent, Decided::Published(Box::new(manifest)))
 }
 
 /// Ends when the copy has gone on for too long behind its backup, or we are told to stop.

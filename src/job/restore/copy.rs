@@ -177,7 +177,8 @@ impl Site<'_> {
         of: &DatabaseName,
     ) -> Result<Restored, RestoreError> {
         self.expect_room(database_size(manifest)).await?;
-        let schema = self.read_schema(material, manifest).await?;
+        let reading = Box::pin(self.read_schema(material, manifest));
+        let schema = self.or_cancelled(reading).await?;
         let no_dump = || RestoreError::NoDump {
             file: material.shown(),
             why: "there is no database in it".to_owned(),

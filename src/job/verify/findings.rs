@@ -1,8 +1,9 @@
 //! What the parts of a proof found out, put together.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::domain::backup::Level;
+use crate::domain::backup::{Level, Recipient};
 use crate::domain::comparison::{Difference, ObjectComparison, ObjectKind};
 use crate::domain::room::Shortage;
 use crate::domain::unit::ByteCount;
@@ -16,6 +17,7 @@ pub(in crate::job) struct Findings {
     pub(in crate::job) level: Option<Level>,
     pub(in crate::job) reason: Option<String>,
     pub(in crate::job) awaits_room: Option<ByteCount>,
+    pub(in crate::job) awaits_key: Option<BTreeSet<Recipient>>,
     pub(in crate::job) restore_took: Option<Duration>,
     pub(in crate::job) compared: Vec<ObjectComparison>,
     pub(in crate::job) differences: Vec<Difference>,
@@ -50,6 +52,18 @@ impl Findings {
         Self {
             awaits_room: Some(shortage.needed),
             ..Self::stepped_down(Level::Archive, reason)
+        }
+    }
+
+    /// Nothing is wrong that another key than these would not cure.
+    pub(in crate::job) fn without_key(
+        level: Level,
+        reason: String,
+        tried: BTreeSet<Recipient>,
+    ) -> Self {
+        Self {
+            awaits_key: Some(tried),
+            ..Self::stepped_down(level, reason)
         }
     }
 

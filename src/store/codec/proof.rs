@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{CodecError, Detail, FORMAT, check_format, to_bytes, unknown};
-use crate::domain::backup::{Level, Proof};
+use crate::domain::backup::{Level, Proof, Recipient};
 use crate::domain::comparison::{Compared, Difference, ObjectComparison, ObjectKind};
 use crate::domain::id::BackupId;
 use crate::domain::unit::{ByteCount, Timestamp};
@@ -24,6 +24,9 @@ struct ProofFormat {
     reason: Option<String>,
     #[serde(default)]
     awaits_free_bytes: Option<u64>,
+    /// The public keys that did not open it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_opened_by: Option<Vec<String>>,
     compared: Vec<ComparedFormat>,
     differences: Vec<DifferenceFormat>,
 }
@@ -56,6 +59,10 @@ pub fn encode_proof(proof: &Proof) -> Vec<u8> {
         level: proof.level.map(|level| level.as_str().to_owned()),
         reason: proof.reason.clone(),
         awaits_free_bytes: proof.awaits_room.map(|room| room.0),
+        not_opened_by: proof
+            .awaits_key
+            .as_ref()
+            .map(|keys| keys.iter().map(|key| key.0.clone()).collect()),
         compared: proof.compared.iter().map(ComparedFormat::from).collect(),
         differences: proof
             .differences
@@ -95,6 +102,9 @@ pub fn decode_proof(bytes: &[u8], detail: Detail) -> Result<Proof, CodecError> {
         level,
         reason: read.reason,
         awaits_room: read.awaits_free_bytes.map(ByteCount),
+        awaits_key: read
+            .not_opened_by
+            .map(|keys| keys.into_iter().map(Recipient).collect()),
         compared,
         differences: read.differences.into_iter().map(Difference::from).collect(),
     })
@@ -187,6 +197,7 @@ mod tests {
             level: Some(Level::Content),
             reason: None,
             awaits_room: Some(ByteCount(6_000_000_000)),
+            awaits_key: Some([Recipient("age1".into())].into()),
             compared: vec![ObjectComparison {
                 kind: ObjectKind::Table,
                 name: "public.a".into(),

@@ -134,6 +134,16 @@ pub enum S3Error {
         /// What we wanted.
         doing: &'static str,
     },
+    /// Writing alone makes no copies.
+    #[error(
+        "{place} lets this key write but not {lacks}: no copy could be found or proven there, so none is made; give the key that right"
+    )]
+    WriteOnly {
+        /// The bucket and its host.
+        place: String,
+        /// What it may not do, in words.
+        lacks: String,
+    },
     /// Throttling.
     #[error("{place} asks us to slow down; it is tried again later")]
     Busy {
@@ -281,6 +291,7 @@ impl S3Error {
             | Self::Region { .. }
             | Self::Skew { .. }
             | Self::Denied { .. }
+            | Self::WriteOnly { .. }
             | Self::Full { .. }
             | Self::NotOffered { .. }
             | Self::Refused { .. }

@@ -3,8 +3,9 @@
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use chrono::TimeDelta;
 
+use super::reading::Entry;
 use super::{S3Error, S3Store, digest_of};
-use crate::domain::bucket::{Abilities, Ability};
+use crate::domain::bucket::{Abilities, Ability, Versions};
 use crate::domain::unit::{Timestamp, hexadecimal};
 
 /// Names of the objects by which a bucket is tried.
@@ -12,64 +13,174 @@ const PROBE: &str = ".stackwarden-probe-";
 /// One that is older was left by a process that is gone.
 const LEFTOVER_AGE: TimeDelta = TimeDelta::hours(1);
 
+/// A bucket that is being tried. Tried again after a failure, it writes no second object where the first may still be:
+/// with a key that may only write each would stay for ever.
+#[derive(Debug)]
+pub struct Probe {
+    store: S3Store,
+    key: String,
+    said: Vec<u8>,
+    /// The object, when it was written and may be there.
+    written: Option<Written>,
+}
+
+/// How an object was written.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    versions: Versions,
+    /// By our clock.
+    at: Timestamp,
+}
+
+/// What was found out while the object was there.
+struct Around {
+    put_once: Ability,
+    skew: TimeDelta,
+    versions: Versions,
+}
+
 impl S3Store {
+    /// Prepares to try what the store can do; nothing is asked yet.
+    pub fn begin_probe(&self) -> Probe {
+        Probe {
+            store: self.clone(),
+            key: String::new(),
+            said: Vec::new(),
+            written: None,
+        }
+    }
+
+    fn unmade(&self, error: getrandom::Error) -> S3Error {
+        S3Error::Unmade {
+            place: self.inner.place.clone(),
+            said: error.to_string(),
+        }
+    }
+}
+
+impl Probe {
     /// Writes a small object, reads it back and compares it; then tries everything else that backups use. Where the
     /// store lets us, nothing stays.
     ///
     /// # Errors
     /// When it cannot be written, listed or read back as it was: then it is no place for backups.
-    pub async fn probe(&self, now: Timestamp) -> Result<Abilities, S3Error> {
-        let mut random = [0_u8; 8];
-        getrandom::fill(&mut random).map_err(|error| S3Error::Unmade {
-            place: self.inner.place.clone(),
-            said: error.to_string(),
-        })?;
-        let name = format!("{PROBE}{}", hexadecimal(&random));
-        let key = format!("{}{name}", self.root());
-        let said = format!("stackwarden {}\n", hexadecimal(&random));
-        let put = self.put(&key, said.as_bytes()).send().await;
-        put.map_err(|error| self.failed("write", &key, &error))?;
-        let tried = self.try_around(&key, said.as_bytes(), now).await;
-        let removal = match self.delete(&key).await {
-            Ok(()) => Ability::Offered,
+    ///
+    /// # Cancellation
+    /// Dropped, it leaves an object of a few bytes, which a later probe removes.
+    pub async fn run(&mut self, now: Timestamp) -> Result<Abilities, S3Error> {
+        let store = self.store.clone();
+        let written = self.write(now).await?;
+        let tried = self.try_around(written, now).await;
+        let removal = match store.delete(&self.key).await {
+            Ok(()) => {
+                self.written = None;
+                Ability::Offered
+            }
             Err(error) => Ability::Absent(brief(&error)),
         };
-        let (put_once, skew) = tried?;
-        let multipart = self.try_multipart(&format!("{key}-parts")).await?;
+        let around = tried?;
+        let multipart = store.try_multipart(&format!("{}-parts", self.key)).await?;
         Ok(Abilities {
             removal,
             multipart,
-            put_once,
-            skew,
+            put_once: around.put_once,
+            versions: around.versions,
+            skew: around.skew,
         })
     }
 
-    async fn try_around(
-        &self,
-        key: &str,
-        said: &[u8],
-        now: Timestamp,
-    ) -> Result<(Ability, TimeDelta), S3Error> {
-        self.expect_bytes(key, said).await?;
-        let entries = self.entries(&format!("{}{PROBE}", self.root())).await?;
+    async fn write(&mut self, now: Timestamp) -> Result<Written, S3Error> {
+        if let Some(written) = self.written {
+            return Ok(written);
+        }
+        let mut random = [0_u8; 8];
+        getrandom::fill(&mut random).map_err(|error| self.store.unmade(error))?;
+        let random = hexadecimal(&random);
+        self.key = format!("{}{PROBE}{random}", self.store.root());
+        self.said = format!("stackwarden {random}\n").into_bytes();
+        let put = self.store.put(&self.key, &self.said).send().await;
+        let put = put.map_err(|error| self.store.failed("write", &self.key, &error))?;
+        // A bucket that keeps no versions says nothing, or that this one has none.
+        let is_kept = put.version_id().is_some_and(|version| version != "null");
+        let versions = if is_kept {
+            Versions::Kept
+        } else {
+            Versions::None
+        };
+        let written = Written { versions, at: now };
+        self.written = Some(written);
+        Ok(written)
+    }
+
+    async fn try_around(&mut self, written: Written, now: Timestamp) -> Result<Around, S3Error> {
+        let (store, key, said) = (self.store.clone(), self.key.clone(), self.said.clone());
+        let read = store.expect_bytes(&key, &said).await;
+        if matches!(read, Err(S3Error::Missing { .. })) {
+            self.written = None;
+        }
+        let listed = store.entries(&format!("{}{PROBE}", store.root())).await;
+        let entries = store.expect_rights(read, listed)?;
         let own = entries.iter().find(|entry| entry.key == key);
         let own = own.ok_or_else(|| S3Error::Missing {
-            place: self.inner.place.clone(),
-            key: key.to_owned(),
+            place: store.inner.place.clone(),
+            key: key.clone(),
         })?;
-        let skew = own.written_at.map_or(TimeDelta::zero(), |at| at - now);
+        let skew = own
+            .written_at
+            .map_or(TimeDelta::zero(), |at| at - written.at);
         let is_left = |at: Option<Timestamp>| at.is_some_and(|at| at + LEFTOVER_AGE < now + skew);
         for left in entries.iter().filter(|it| is_left(it.written_at)) {
             // Whether anything can be removed is found out below.
-            drop(self.delete(&left.key).await);
+            drop(store.delete(&left.key).await);
         }
-        let again = self.put(key, said).if_none_match("*").send().await;
-        let put_once = match again.map_err(|error| self.failed("write once", key, &error)) {
+        let mut versions = written.versions;
+        if versions == Versions::Kept
+            && let Some(until) = store.find_lock(&key).await
+        {
+            versions = Versions::Locked(until);
+        }
+        let again = store.put(&key, &said).if_none_match("*").send().await;
+        let put_once = match again.map_err(|error| store.failed("write once", &key, &error)) {
             Ok(_) => Ability::Absent("it wrote over what was there".to_owned()),
             Err(S3Error::Exists { .. }) => Ability::Offered,
             Err(error) => Ability::Absent(brief(&error)),
         };
-        Ok((put_once, skew))
+        Ok(Around {
+            put_once,
+            skew,
+            versions,
+        })
+    }
+}
+
+impl S3Store {
+    /// What was listed, where both reading and listing is allowed; what else went wrong is told first.
+    fn expect_rights(
+        &self,
+        read: Result<(), S3Error>,
+        listed: Result<Vec<Entry>, S3Error>,
+    ) -> Result<Vec<Entry>, S3Error> {
+        let lacks = match (&read, &listed) {
+            (Err(S3Error::Denied { .. }), Err(S3Error::Denied { .. })) => "read or list",
+            (Err(S3Error::Denied { .. }), Ok(_)) => "read",
+            (Ok(()), Err(S3Error::Denied { .. })) => "list",
+            _ => {
+                read?;
+                return listed;
+            }
+        };
+        Err(S3Error::WriteOnly {
+            place: self.inner.place.clone(),
+            lacks: lacks.to_owned(),
+        })
+    }
+
+    /// Until when the store has locked an object, as far as this key may know.
+    async fn find_lock(&self, key: &str) -> Option<Timestamp> {
+        let head = self.client().head_object().bucket(self.bucket()).key(key);
+        let head = Box::pin(head.send()).await.ok()?;
+        let until = head.object_lock_retain_until_date()?;
+        Timestamp::from_timestamp(until.secs(), until.subsec_nanos())
     }
 
     async fn expect_bytes(&self, key: &str, said: &[u8]) -> Result<(), S3Error> {

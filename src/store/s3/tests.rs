@@ -1,3 +1,5 @@
+mod probe;
+
 use std::time::Duration;
 
 use super::fixture::server::BUCKET;
@@ -38,18 +40,7 @@ async fn listed(store: &S3Store) -> Vec<Backup> {
     listing.series.into_values().flatten().collect()
 }
 
-#[tokio::test]
-async fn a_strict_server_does_everything_and_is_left_clean() {
-    let stage = Stage::set();
-    let now = Timestamp::from(std::time::UNIX_EPOCH + stage_age());
-    let abilities = stage.store.probe(now).await.unwrap();
-    assert_eq!(abilities.removal, Ability::Offered);
-    assert_eq!(abilities.multipart, Ability::Offered);
-    assert_eq!(abilities.put_once, Ability::Offered);
-    assert_eq!(abilities.consequences(), Vec::<String>::new());
-    assert_eq!(stage.server.objects(), Vec::<String>::new());
-}
-
+/// Today, by the clock of the store.
 fn stage_age() -> Duration {
     std::fs::metadata("/proc/self")
         .unwrap()
@@ -282,7 +273,8 @@ async fn an_upload_whose_process_was_killed_is_aborted_at_the_next_start() {
 async fn an_upload_that_stands_still_is_dropped() {
     let stage = Stage::set();
     let (path, manifest) = stage.stored(9 * MIB);
-    stage.wire.plan(Plan::From(2, Fault::Hang));
+    // Behind the listing and the beginning: at the first part.
+    stage.wire.plan(Plan::From(3, Fault::Hang));
     let aim = Aim {
         standstill: Duration::from_millis(300),
         ..aim(&stage.store, &manifest)
@@ -350,10 +342,8 @@ async fn what_the_user_has_to_correct_is_named() {
         (wrong, "AWS_SECRET_ACCESS_KEY"),
         (access_of(closed), "Connection refused"),
     ] {
-        let error = store(access, stage.folder.path())
-            .probe(now)
-            .await
-            .unwrap_err();
+        let store = store(access, stage.folder.path());
+        let error = store.begin_probe().run(now).await.unwrap_err();
         let said = error.to_string();
         assert!(said.contains(wanted), "{said}");
         assert!(

@@ -85,6 +85,10 @@ impl Upload {
     /// # Cancellation
     /// Dropped, parts on their way are lost; abort the upload then.
     pub async fn send(&mut self) -> Result<(), S3Error> {
+        // What could neither be found nor removed again is not sent at all.
+        let seen = Box::pin(self.store.entries(&self.aim.key));
+        let seen = timeout(self.aim.standstill, seen).await;
+        drop(seen.unwrap_or_else(|_elapsed| Err(self.stood_still()))?);
         let cut = self.cut().await?;
         let Some(first) = self.source.piece(0, cut.size).await? else {
             return Ok(());

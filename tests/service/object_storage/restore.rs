@@ -193,7 +193,7 @@ fn a_file_that_the_disk_lost_comes_from_the_bucket_and_nothing_is_published_from
     for (plan, sentence) in [
         (Plan::Lying, "holds other bytes than were written"),
         (
-            Plan::Dumps(Fault::Half),
+            Plan::Dumps(1, Fault::Half),
             "could not be read from the bucket",
         ),
         (

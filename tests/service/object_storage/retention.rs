@@ -193,6 +193,43 @@ fn a_sidecar_killed_while_it_prunes_leaves_no_manifest_without_its_dump() {
 }
 
 #[test]
+fn a_store_that_hangs_while_it_is_tidied_holds_no_backup_and_no_stop() {
+    let store = Store::start();
+    let (stack, oldest) = two_backups(&store, "bucket-prune-hang");
+    store.wire.plan(Plan::Removals(1, Fault::Hang));
+    let report = stack.back_up();
+    assert_eq!(report["state"], "succeeded", "{report:#}");
+    // Asked for four times, and nothing else after it.
+    assert_eq!(store.wire.removals(), 4);
+    assert!(store.ids(&stack, "app").contains(&oldest));
+    let status = stack.stackwarden(&["status"]).ok();
+    assert!(status.contains("did not answer in time"), "{status}");
+
+    // The manifest goes, the dump hangs, and we are told to stop.
+    store.wire.plan(Plan::Removals(2, Fault::Hang));
+    drop(stack.stackwarden_aside(&["backup"]));
+    catch("the dump is about to be removed", PROOF, || {
+        match store.wire.removals() {
+            0 | 1 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        }
+    });
+    super::faults::stop_in_time(&stack);
+    let keys = store.keys(&stack, "app");
+    let dump = format!("{oldest}.dump");
+    assert!(!store.ids(&stack, "app").contains(&oldest), "{keys:?}");
+    assert!(keys.iter().any(|key| key.starts_with(&dump)), "{keys:?}");
+
+    store.wire.plan(Plan::Sound);
+    stack.start(SIDECAR);
+    wait_until_settled(&store, &stack, ".dump");
+    let report = stack.back_up();
+    assert_eq!(report["state"], "succeeded", "{report:#}");
+    let status = stack.stackwarden(&["status"]).ok();
+    assert!(!status.contains("did not answer in time"), "{status}");
+}
+
+#[test]
 fn a_copy_that_went_bad_in_the_bucket_is_written_again_from_the_disk() {
     let store = Store::start();
     let stack = store.with(Stack::builder("bucket-heal")).write();

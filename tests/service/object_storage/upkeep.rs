@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{PREFIX, Store, copy_of, wait_for_copy};
 use crate::harness::{Artefact, PROOF, SIDECAR, Stack, wait_until};
+use crate::sealed::{Key, opening, sealing};
 
 const ROWS: &str =
     "CREATE TABLE t AS SELECT i, md5(i::text) AS text FROM generate_series(1, 500) i";
@@ -149,17 +150,55 @@ fn a_drill_restores_the_newest_from_the_bucket_by_itself() {
     let backup = stack.wait_for_listed("app", PROOF, |backup| {
         copy_of(backup).is_some_and(|copy| copy["level"] == "content")
     });
-    let keys = store.keys(&stack, "app");
-    let folder = store.folder(&stack, "app");
-    let proofs = keys.iter().filter(|key| key.contains(".proof-s3-"));
-    let whole = proofs.filter_map(|key| {
-        let text = std::fs::read_to_string(folder.join(key)).ok()?;
-        let proof: Value = serde_json::from_str(&text).ok()?;
-        (proof["level"] == "content").then_some(proof)
-    });
-    let whole: Vec<Value> = whole.collect();
-    assert!(!whole.is_empty(), "{keys:?}");
+    let whole = proofs_there(&store, &stack);
+    let whole: Vec<&Value> = whole.iter().filter(|it| it["level"] == "content").collect();
+    assert!(!whole.is_empty(), "{backup:#}");
     assert_eq!(whole[0]["destination"], "s3");
     assert_eq!(whole[0]["id"], backup["id"]);
     assert!(whole[0]["restore_seconds"].as_f64().expect("seconds") > 0.0);
+}
+
+/// What was found out about the copies of `app`, oldest first.
+fn proofs_there(store: &Store, stack: &Stack) -> Vec<Value> {
+    let folder = store.folder(stack, "app");
+    let keys = store.keys(stack, "app");
+    let proofs = keys.iter().filter(|key| key.contains(".proof-s3-"));
+    let read = proofs.filter_map(|key| std::fs::read_to_string(folder.join(key)).ok());
+    read.filter_map(|text| serde_json::from_str(&text).ok())
+        .collect()
+}
+
+/// Without an identity a drill reads the copy back and says why it goes no further; with one it restores it.
+#[test]
+fn a_drill_of_a_sealed_copy_goes_as_far_as_the_identity_lets_it() {
+    let store = Store::start();
+    let key = Key::make();
+    let stack = sealing(store.with(Stack::builder("bucket-sealed-drill")), &[&key])
+        .sidecar(|it| it.environment("STACKWARDEN_BACKUP_VERIFY", "content"))
+        .postgres(|it| it.label("stackwarden.backup.drill", "* * * * *"));
+    let mut stack = stack.write();
+    stack.up_database(&[("app", ROWS)]);
+    stack.up();
+    let told = wait_until("a drill that says why", PROOF, || {
+        let proofs = proofs_there(&store, &stack);
+        let told = proofs.iter().find(|it| it["reason"].is_string()).cloned();
+        told.ok_or(format!("{proofs:?}"))
+    });
+    let reason = told["reason"].as_str().expect("a reason");
+    assert!(reason.contains("STACKWARDEN_AGE_IDENTITY_FILE"), "{reason}");
+    assert_eq!(
+        (&told["level"], &told["not_opened_by"]),
+        (&"archive".into(), &serde_json::json!([]))
+    );
+    let listed = stack.wait_for_listed("app", PROOF, |it| it["level"] == "content");
+    assert_eq!(copy_of(&listed).expect("a copy")["standing"], "proven");
+    let status = stack.stackwarden(&["status"]).ok();
+    assert!(!status.contains("needs attention"), "{status}");
+
+    stack.change(|it| opening(it, &[&key]));
+    stack.up();
+    let listed = stack.wait_for_listed("app", PROOF, |backup| {
+        copy_of(backup).is_some_and(|copy| copy["level"] == "content")
+    });
+    assert_eq!(listed["id"], told["id"]);
 }

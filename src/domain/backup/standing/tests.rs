@@ -1,7 +1,7 @@
 //! How a backup stands after a row of proofs.
 
 use super::*;
-use crate::domain::backup::{Content, Counted, Origin, Packing, Reason, Series, Sha256Hex};
+use crate::domain::backup::{Content, Counted, Origin, Packing, Reason, Seal, Series, Sha256Hex};
 use crate::domain::comparison::ObjectKind;
 use crate::domain::id::{DatabaseName, ProjectName, ServiceName};
 use crate::domain::unit::ByteCount;
@@ -76,6 +76,7 @@ pub(crate) fn proof(level: Option<Level>) -> Proof {
         level,
         reason: None,
         awaits_room: None,
+        awaits_key: None,
         compared: Vec::new(),
         differences: if level.is_none() {
             vec![what]
@@ -228,7 +229,11 @@ fn a_proof_that_lacked_room_is_owed_once_there_is_room_for_longer_than_a_moment(
             free: ByteCount(free),
             reserve: ByteCount(1_000),
         };
-        waiting.is_due_for_proof(Level::Content, Some(room), now)
+        let means = Means {
+            room: Some(room),
+            keys: &BTreeSet::new(),
+        };
+        waiting.is_due_for_proof(Level::Content, &means, now)
     };
     assert!(!waiting.owes_proof(Level::Content));
     assert_eq!(waiting.awaits_room(), Some(ByteCount(1_000)));
@@ -238,4 +243,40 @@ fn a_proof_that_lacked_room_is_owed_once_there_is_room_for_longer_than_a_moment(
     // Asked for again by hand, while it stands as proven.
     let proven = backup(vec![proof(Some(Level::Content)), lacking]);
     assert_eq!(proven.awaits_room(), None);
+}
+
+#[test]
+fn a_proof_that_lacked_a_key_is_owed_once_there_is_one_that_opens_it() {
+    let key = |name: &str| Recipient(name.to_owned());
+    let keys = |names: &[&str]| -> BTreeSet<Recipient> { names.iter().map(|it| key(it)).collect() };
+    let closed_to = |names: &[&str]| Proof {
+        reason: Some("it is sealed".into()),
+        awaits_key: Some(keys(names)),
+        ..proof(Some(Level::Archive))
+    };
+    let sealed = |proofs: Vec<Proof>| {
+        let mut sealed = backup(proofs);
+        sealed.manifest.seal = Some(Seal {
+            recipients: vec![key("owner"), key("deputy")],
+            plain_size: ByteCount(1),
+        });
+        sealed
+    };
+    let due = |backup: &Backup, names: &[&str]| {
+        let now = Timestamp::from_timestamp(0, 0).unwrap();
+        let means = Means {
+            room: None,
+            keys: &keys(names),
+        };
+        backup.is_due_for_proof(Level::Content, &means, now)
+    };
+    let closed = sealed(vec![closed_to(&[])]);
+    assert!(!due(&closed, &[]) && !due(&closed, &["stranger"]));
+    assert!(due(&closed, &["stranger", "deputy"]));
+    // A key that was there and did not open it will not open it now.
+    let manifest_lies = sealed(vec![closed_to(&["owner"])]);
+    assert!(!due(&manifest_lies, &["owner"]) && due(&manifest_lies, &["owner", "deputy"]));
+    // What the pass that took it proved stays, whoever cannot open it later.
+    let proven = sealed(vec![proof(Some(Level::Content)), closed_to(&[])]);
+    assert!(!due(&proven, &["owner"]));
 }

@@ -16,6 +16,7 @@ fn proof(backup: &Backup, destination: &str, level: Level) -> Proof {
         level: Some(level),
         reason: None,
         awaits_room: None,
+        awaits_key: None,
         compared: Vec::new(),
         differences: Vec::new(),
     }

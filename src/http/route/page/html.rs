@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::domain::unit::ByteCount;
 use crate::http::wire::{
-    BackupWire, CopiesWire, DatabaseWire, JobWire, ServiceWire, StackWire, VerifiedWire,
+    BackupWire, BucketWire, CopiesWire, DatabaseWire, JobWire, ServiceWire, StackWire, VerifiedWire,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -30,6 +30,9 @@ impl Display for Page<'_> {
         )?;
         write_concerns(out, &stack.concerns)?;
         write_databases(out, &stack.databases)?;
+        if let Some(bucket) = &stack.bucket {
+            write_bucket(out, bucket)?;
+        }
         write_services(out, &stack.services)?;
         write_jobs(out, &stack.jobs)?;
         write!(
@@ -66,6 +69,16 @@ fn write_databases(out: &mut Formatter<'_>, databases: &[DatabaseWire]) -> fmt::
         write_database(out, database)?;
     }
     out.write_str("</tbody></table></div></section>\n")
+}
+
+fn write_bucket(out: &mut Formatter<'_>, bucket: &BucketWire) -> fmt::Result {
+    let place = Text(&bucket.place);
+    write!(out, "<p class=\"quiet\">{place}: ")?;
+    match bucket.findings.as_slice() {
+        [] => out.write_str("not tried yet")?,
+        findings => write!(out, "{}", Text(&findings.join("; ")))?,
+    }
+    out.write_str("</p>\n")
 }
 
 fn write_database(out: &mut Formatter<'_>, database: &DatabaseWire) -> fmt::Result {
