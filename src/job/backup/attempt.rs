@@ -109,7 +109,7 @@ async fn dump(asked: &Asked<'_>, along: &Along) -> Result<Dumped, BackupError> {
         request,
         ..
     } = asked;
-    let mut opening = Box::pin(open(context, run, request)).await?;
+    let mut opening = Box::pin(open(context, run, request, &asked.counting)).await?;
     let began_at = context.clock.now();
     let id = new_id(context, &series(context, request), began_at)?;
     let packing = opening.tools.packing;
@@ -173,6 +173,7 @@ async fn pass(
     let taker = Counter {
         asked,
         snapshot: &opening.snapshot,
+        sequences_before: &opening.sequences_before,
         work: &work,
         dump_ended: &dump_ended,
     };

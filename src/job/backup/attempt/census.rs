@@ -14,6 +14,7 @@ use crate::domain::backup::suspicion::Extent;
 use crate::domain::backup::{Census, Counted};
 use crate::domain::comparison::{Digest, Rows, TableFacts};
 use crate::domain::failure::chain;
+use crate::domain::sequence::SequenceFact;
 use crate::domain::unit::ByteCount;
 use crate::job::server::{self, Connected, ServerError};
 use crate::postgres::digest::{PartFacts, Work};
@@ -28,6 +29,7 @@ const DIGEST_DEADLINE: Duration = Duration::from_hours(6);
 pub(super) struct Counter<'a> {
     pub(super) asked: &'a Asked<'a>,
     pub(super) snapshot: &'a Snapshot,
+    pub(super) sequences_before: &'a [SequenceFact],
     pub(super) work: &'a Work<'a>,
     /// Cancelled when the dump is over.
     pub(super) dump_ended: &'a CancellationToken,
@@ -58,15 +60,13 @@ impl Counter<'_> {
             context, request, ..
         } = self.asked;
         server::step_back(context, &request.target, &mut holder.session).await;
-        let sequences_before = sequence::sequences(&mut holder.session).await;
-        let sequences_before = sequences_before.map_err(|source| holder.error(source))?;
         let (own, joined) = tokio::try_join!(self.take_own(holder), self.join())?;
         let (own, large_objects) = own;
         let mut tables = self.work.sum(own.into_iter().chain(joined));
         tables.push(large_objects);
         Ok(Census {
             tables,
-            sequences_before,
+            sequences_before: self.sequences_before.to_vec(),
             sequences_after: Vec::new(),
         })
     }

@@ -1,8 +1,10 @@
 //! Everything that is known before a dump begins: the sessions, the snapshot, the programs.
 
+use super::Counting;
 use crate::docker::StdinMode;
 use crate::domain::backup::{DatabaseFacts, Packing};
 use crate::domain::id::Revision;
+use crate::domain::sequence::SequenceFact;
 use crate::domain::unit::ByteCount;
 use crate::job::backup::{BackupError, TakeRequest};
 use crate::job::server::{self, Connected, QUESTION, ServerError};
@@ -11,7 +13,7 @@ use crate::postgres::catalog::{self, Rights, ServerFacts};
 use crate::postgres::relation::{self, LeafRelation};
 use crate::postgres::snapshot::{self, Snapshot};
 use crate::postgres::vitals::database_size;
-use crate::postgres::{Login, PostgresError, dump, revision};
+use crate::postgres::{Login, PostgresError, dump, revision, sequence};
 
 /// Everything known before the dump begins.
 pub(super) struct Opening {
@@ -26,6 +28,9 @@ pub(super) struct Opening {
     pub(super) database_oid: u32,
     pub(super) revision: Option<Revision>,
     pub(super) size: Option<ByteCount>,
+    /// The sequences, where anything is counted. They are not part of a snapshot: what pg_dump reads of them later lies
+    /// behind this, and only behind this, since it has not begun.
+    pub(super) sequences_before: Vec<SequenceFact>,
 }
 
 /// Opens the sessions, takes the snapshot and looks what the server is.
@@ -33,6 +38,7 @@ pub(super) async fn open(
     context: &JobContext,
     run: &Run,
     request: &TakeRequest,
+    counting: &Counting,
 ) -> Result<Opening, BackupError> {
     let target = &request.target;
     let login = server::login(context, target).await?;
@@ -65,6 +71,13 @@ pub(super) async fn open(
     // Read in the snapshot, so that it is the revision of what is dumped.
     let state = revision::migration_state(&mut holder.session).await;
     let state = state.map_err(|source| holder.error(source))?;
+    let sequences_before = match counting {
+        Counting::Exact => {
+            let read = sequence::sequences(&mut holder.session).await;
+            read.map_err(|source| holder.error(source))?
+        }
+        Counting::Without(_) => Vec::new(),
+    };
     Ok(Opening {
         login,
         tools,
@@ -77,6 +90,7 @@ pub(super) async fn open(
         database_oid: state.database_oid,
         revision: state.revision,
         size,
+        sequences_before,
     })
 }
 
