@@ -60,7 +60,26 @@ networks: {{ default: {{ aliases: ['{DOMAIN}', '{host}'] }} }}"
     drop(stack.compose(&["up", "-d", "--wait", "door"]).ok());
     stack.up_database(&[("app", super::BULK)]);
     stack.up();
-    // It is not known by the authority that is trusted here: one sentence says what to do, and the disk has its backup.
+    an_unknown_authority_is_told_in_a_sentence(&stack, &store);
+
+    stack.change(|it| it.sidecar(|it| it.environment("SSL_CERT_FILE", "/tls/ca.pem")));
+    stack.up();
+    let copy = wait_for_copy(&stack, "app", "proven");
+    assert_eq!(copy_of(&copy).expect("a copy")["level"], "archive");
+    every_request_names_the_host_and_signs_the_token(&store, &host);
+    the_findings_are_told(&stack);
+    let restored = stack.stackwarden(&["restore", &id_of(&copy), "--into", "copy", "--from", "s3"]);
+    drop(restored.ended_with(0));
+    assert_eq!(stack.psql("copy", "SELECT count(*) FROM bulk"), "4000");
+    let logs = stack.logs(SIDECAR);
+    assert!(
+        !logs.contains(TOKEN) && !logs.contains(SECRET),
+        "a key is in the log"
+    );
+}
+
+/// The store is not known by the authority that is trusted: one sentence says what to do, and the disk has its backup.
+fn an_unknown_authority_is_told_in_a_sentence(stack: &Stack, store: &Store) {
     drop(stack.wait_for_backup("app"));
     let said = wait_until("the refusal is told", PROOF, || {
         let said = stack.stackwarden(&["status"]).said();
@@ -83,11 +102,9 @@ networks: {{ default: {{ aliases: ['{DOMAIN}', '{host}'] }} }}"
         [],
         "nobody is told anything before that"
     );
+}
 
-    stack.change(|it| it.sidecar(|it| it.environment("SSL_CERT_FILE", "/tls/ca.pem")));
-    stack.up();
-    let copy = wait_for_copy(&stack, "app", "proven");
-    assert_eq!(copy_of(&copy).expect("a copy")["level"], "archive");
+fn every_request_names_the_host_and_signs_the_token(store: &Store, host: &str) {
     let heard = store.wire.heard();
     let is_as_meant = |it: &&super::wire::Heard| {
         it.host == host
@@ -100,15 +117,6 @@ networks: {{ default: {{ aliases: ['{DOMAIN}', '{host}'] }} }}"
     let other = heard.iter().find(|it| !is_as_meant(it));
     assert_eq!(other, None, "of {}", heard.len());
     assert!(heard.len() > 10, "{heard:?}");
-    the_findings_are_told(&stack);
-    let restored = stack.stackwarden(&["restore", &id_of(&copy), "--into", "copy", "--from", "s3"]);
-    drop(restored.ended_with(0));
-    assert_eq!(stack.psql("copy", "SELECT count(*) FROM bulk"), "4000");
-    let logs = stack.logs(SIDECAR);
-    assert!(
-        !logs.contains(TOKEN) && !logs.contains(SECRET),
-        "a key is in the log"
-    );
 }
 
 fn id_of(backup: &Value) -> String {
