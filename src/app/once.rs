@@ -20,7 +20,7 @@ use crate::domain::job::{BackupScope, JobReport, JobRequest, JobState, Submissio
 use crate::domain::restore::ChoiceError;
 use crate::domain::restore::wish::Wish;
 use crate::domain::roster::read_roster;
-use crate::domain::volume::VolumeName;
+use crate::domain::volume::{ImageName, VolumeName, is_of_volume};
 use crate::job::tidy;
 use crate::observe::metrics::{Metrics, MetricsError};
 use crate::store::StoreError;
@@ -111,7 +111,7 @@ pub async fn back_up(
 pub async fn back_up_volume(
     settings: &Settings,
     volume: VolumeName,
-    image: String,
+    image: ImageName,
     stop: CancellationToken,
 ) -> Result<JobReport, OnceError> {
     let (ground, lock) = begin_tidily(settings).await?;
@@ -234,6 +234,10 @@ fn choose(picture: &Picture, wanted: Wanted) -> Result<JobRequest, OnceError> {
         };
         let database = DatabaseRef::new(series.service.clone(), database.clone());
         if only.as_ref().is_some_and(|only| *only != database) {
+            continue;
+        }
+        // What was taken from a volume is meant where it is named.
+        if only.is_none() && id.is_none() && is_of_volume(&database.service) {
             continue;
         }
         let meant = match &id {

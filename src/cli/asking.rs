@@ -20,7 +20,7 @@ use crate::domain::failure::chain;
 use crate::domain::id::{DatabaseName, DatabaseRef, ServiceName};
 use crate::domain::job::{JobPart, JobReport, Outcome};
 use crate::domain::unit::ByteCount;
-use crate::domain::volume::VolumeName;
+use crate::domain::volume::{ImageName, VolumeName};
 use crate::http::wire::{AcceptedWire, BackupOrderWire, JobWire, PartWire, ProblemWire};
 
 const LIMITS: Limits = Limits {
@@ -158,9 +158,10 @@ pub(super) async fn back_up(
     };
     let volume = match &order.volume {
         None => None,
-        Some((volume, image)) => match VolumeName::parse(volume) {
-            Ok(volume) => Some((volume, image.clone())),
-            Err(wrong) => return usage(&wrong.to_string(), printer),
+        Some((volume, image)) => match (VolumeName::parse(volume), ImageName::parse(image)) {
+            (Ok(volume), Ok(image)) => Some((volume, image)),
+            (Err(wrong), _) => return usage(&wrong.to_string(), printer),
+            (_, Err(wrong)) => return usage(&wrong.to_string(), printer),
         },
     };
     match Sidecar::find(settings).await {

@@ -9,7 +9,7 @@ use super::backup::{Destination, Level, Reason, Series};
 use super::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use super::restore::RestoreOrder;
 use super::unit::Timestamp;
-use super::volume::VolumeName;
+use super::volume::{ImageName, VolumeName};
 
 /// The kinds of jobs; a bounded label value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,7 +76,7 @@ pub enum JobRequest {
         /// Which.
         volume: VolumeName,
         /// The image of its server.
-        image: String,
+        image: ImageName,
     },
     /// Prove one backup.
     Verify {

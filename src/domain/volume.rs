@@ -59,6 +59,47 @@ impl fmt::Display for VolumeName {
     }
 }
 
+/// An image as people name it, such as `postgres:15`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageName(String);
+
+/// Why a text is no image.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no name of an image; `docker image ls` lists them, such as postgres:15")]
+pub struct ImageNameError(String);
+
+impl ImageName {
+    /// Reads a name or an id; it becomes part of a path when Docker is asked for it.
+    ///
+    /// # Errors
+    /// When no image has such a name.
+    pub fn parse(text: &str) -> Result<Self, ImageNameError> {
+        let is_letter = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b':' | b'@')
+        };
+        let begins = text
+            .bytes()
+            .next()
+            .is_some_and(|it| it.is_ascii_alphanumeric());
+        if begins && text.bytes().all(is_letter) && !text.contains("..") {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ImageNameError(text.to_owned()))
+        }
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 /// Whether a series of this service was taken from a volume.
 pub fn is_of_volume(service: &ServiceName) -> bool {
     service.as_str().starts_with(MARK)
@@ -110,7 +151,7 @@ pub enum Unfit {
         /// Which.
         volume: VolumeName,
         /// The image.
-        image: String,
+        image: ImageName,
         /// The versions of the data.
         found: Vec<String>,
         /// The last of them.
@@ -124,7 +165,7 @@ pub enum Unfit {
     )]
     NoServer {
         /// The image.
-        image: String,
+        image: ImageName,
     },
     /// A part of it is in another volume.
     #[error(
@@ -190,7 +231,7 @@ impl Survey {
     pub fn choose(
         &self,
         volume: &VolumeName,
-        image: &str,
+        image: &ImageName,
         reserve: ByteCount,
     ) -> Result<&DataFolder, Unfit> {
         let Some(newest) = self.folders.last() else {
@@ -201,7 +242,7 @@ impl Survey {
         runs.sort();
         runs.dedup();
         if runs.is_empty() {
-            let image = image.to_owned();
+            let image = image.clone();
             return Err(Unfit::NoServer { image });
         }
         let mut fitting = self.folders.iter().filter(|it| runs.contains(&it.major));
@@ -209,7 +250,7 @@ impl Survey {
             let found = self.folders.iter().map(|it| it.major.clone());
             return Err(Unfit::OtherMajor {
                 volume: volume.clone(),
-                image: image.to_owned(),
+                image: image.clone(),
                 found: found.collect(),
                 newest: newest.major.clone(),
                 runs,
@@ -260,9 +301,10 @@ mod tests {
 
     fn chosen(said: &str) -> Result<String, Unfit> {
         let survey = Survey::parse(said);
+        let image = ImageName::parse("postgres:17").unwrap();
         let chosen = survey.choose(
             &VolumeName::parse("old").unwrap(),
-            "postgres:17",
+            &image,
             ByteCount(1 << 30),
         );
         chosen.map(|it| it.below.clone())
@@ -277,6 +319,26 @@ mod tests {
         let service = volume.service();
         assert!(is_of_volume(&service) && service.as_str().contains(volume.as_str()));
         assert!(!is_of_volume(&ServiceName::new("postgres")));
+    }
+
+    #[test]
+    fn an_images_name_leads_nowhere_else() {
+        for text in ["postgres:15", "registry.example:5000/a/b@sha256:0f", "0f3a"] {
+            assert_eq!(ImageName::parse(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "../containers",
+            "a/../b",
+            "/a",
+            "-a",
+            "a b",
+            "a?b=c",
+            "a#b",
+            "a%2e",
+        ] {
+            assert!(ImageName::parse(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

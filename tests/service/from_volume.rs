@@ -272,6 +272,7 @@ fn a_sidecar_killed_meanwhile_leaves_nothing_after_its_next_start() {
     let new = Stack::builder("volume-killed").write();
     new.up_database(&[]);
     new.up();
+    takes_orders(&new);
     let before = volumes();
     let name = format!("{}-stackwarden-volume", new.project());
     drop(new.stackwarden_aside(&["backup", "--from-volume", &volume, "--image", &image]));
@@ -296,17 +297,23 @@ fn a_sidecar_killed_meanwhile_leaves_nothing_after_its_next_start() {
         }
     });
     // And nothing of it is in the way.
-    wait_until("the sidecar takes orders again", SOON, || {
-        let asked = new.stackwarden(&["--json", "backups"]);
-        if asked.code == 0 {
+    takes_orders(&new);
+    let said = taken(&new, &volume, &image).ended_with(0).stdout;
+    assert!(said.contains("proven at level content"), "{said}");
+    nothing_is_left(&new);
+}
+
+/// Waits for the sidecar: until it answers, a command would be carried out in place, and hold the sidecar's lock.
+#[track_caller]
+fn takes_orders(stack: &Stack) {
+    wait_until("the sidecar takes orders", SOON, || {
+        let asked = stack.stackwarden(&["--json", "status"]);
+        if asked.stdout.contains("\"project\"") {
             Ok(())
         } else {
             Err(asked.said())
         }
     });
-    let said = taken(&new, &volume, &image).ended_with(0).stdout;
-    assert!(said.contains("proven at level content"), "{said}");
-    nothing_is_left(&new);
 }
 
 /// Anonymous volumes that belong to containers of this test's stacks; others' come and go.

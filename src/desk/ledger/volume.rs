@@ -20,7 +20,7 @@ impl Ledger {
     ) -> Vec<JobPart> {
         let error = match outcome {
             Ok(outcome) => {
-                info!(volume = %plan.volume, image = plan.image, "backup of a volume ended");
+                info!(volume = %plan.volume, image = %plan.image, "backup of a volume ended");
                 return self.backups_ended(outcome);
             }
             Err(error) => error,
@@ -30,7 +30,7 @@ impl Ledger {
         let outcome = if matches!(error, VolumeError::Cancelled) {
             Outcome::Cancelled
         } else {
-            warn!(volume = %plan.volume, image = plan.image, error = %detail, "volume could not be backed up");
+            warn!(volume = %plan.volume, image = %plan.image, error = %detail, "volume could not be backed up");
             Outcome::Failed
         };
         self.journal(Entry::Backup {

@@ -21,7 +21,7 @@ use crate::domain::backup::{Backup, Destination, Level, Reason, Series};
 use crate::domain::id::{BackupId, DatabaseRef, JobId, ServiceName};
 use crate::domain::job::{BackupScope, JobRequest, Submission};
 use crate::domain::restore::wish::destination;
-use crate::domain::volume::VolumeName;
+use crate::domain::volume::{ImageName, VolumeName};
 use crate::http::problem::Problem;
 use crate::http::series::shown_series;
 use crate::http::wire::{AcceptedWire, BackupOrderWire, FileOrderWire};
@@ -60,7 +60,8 @@ fn backup_request(picture: &Picture, order: BackupOrderWire) -> Result<JobReques
         (Some(volume), Some(image)) if order.databases.is_none() => {
             let volume = VolumeName::parse(volume);
             let volume = volume.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
-            let image = image.clone();
+            let image = ImageName::parse(image);
+            let image = image.map_err(|wrong| Problem::bad_request(wrong.to_string()))?;
             Ok(JobRequest::BackupVolume { volume, image })
         }
         _ => Err(Problem::bad_request(
@@ -381,7 +382,7 @@ mod tests {
         };
         let asked = request(r#"{"volume":"old_data","image":"postgres:15"}"#).unwrap();
         let volume = VolumeName::parse("old_data").unwrap();
-        let image = "postgres:15".to_owned();
+        let image = ImageName::parse("postgres:15").unwrap();
         assert_eq!(asked, JobRequest::BackupVolume { volume, image });
         for body in [
             r#"{"volume":"old_data"}"#,

@@ -14,7 +14,7 @@ use crate::domain::job::{JobKind, Outcome};
 use crate::domain::policy::DatabaseSelection;
 use crate::domain::progress::Step;
 use crate::domain::roster::ServerTarget;
-use crate::domain::volume::VolumeName;
+use crate::domain::volume::{ImageName, VolumeName};
 use crate::job::verify::{self, VerifyPlan};
 use crate::job::{JobContext, Run};
 
@@ -27,7 +27,7 @@ pub struct VolumePlan {
     /// The volume.
     pub volume: VolumeName,
     /// The image of its server, as somebody names it.
-    pub image: String,
+    pub image: ImageName,
     /// How far its backups are proven.
     pub level: Level,
 }

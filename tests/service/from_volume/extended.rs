@@ -1,6 +1,6 @@
 //! An old server with extensions: what it preloads is loaded, what it would do by itself is not done.
 
-use super::{USER, asked, old, taken, volume};
+use super::{USER, asked, old, taken, takes_orders, volume};
 use crate::harness::{Artefact, DATABASE, SOON, Stack, wait_until};
 
 #[test]
@@ -34,6 +34,7 @@ fn what_an_old_server_preloaded_is_loaded_and_its_jobs_do_not_run() {
         .write();
     new.up_database(&[]);
     new.up();
+    takes_orders(&new);
     let said = taken(&new, &volume, extended).ended_with(0).stdout;
     assert!(said.contains("proven at level content"), "{said}");
     let folder = new.backup_folder().join(new.project());

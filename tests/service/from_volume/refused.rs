@@ -1,7 +1,7 @@
 //! What cannot be backed up from a volume, each in one sentence and without a trace; through the sidecar and in place.
 
-use super::{USER, asked, image, nothing_is_left, old, taken, volume};
-use crate::harness::{Ran, SIDECAR, Stack, docker};
+use super::{USER, asked, image, nothing_is_left, old, taken, takes_orders, volume};
+use crate::harness::{DATABASE, Ran, SIDECAR, Stack, docker};
 
 /// Changes what is in a volume, as somebody on the host would.
 #[track_caller]
@@ -32,10 +32,11 @@ fn what_cannot_be_backed_up_from_a_volume_is_told_in_one_sentence() {
         "CREATE TABLE orders AS SELECT i AS id FROM generate_series(1, 50) i",
     ));
     let (image, volume) = (image(&old), volume(&old));
-    old.stop(crate::harness::DATABASE);
+    old.stop(DATABASE);
     let new = Stack::builder("volume-refused").write();
     new.up_database(&[]);
     new.up();
+    takes_orders(&new);
     wrong_names_are_told(&new, &volume, &image);
     new.stop(SIDECAR);
     in_place_it_works_where_there_is_room(&new, &volume, &image);

@@ -334,6 +334,14 @@ fn a_suspect_backup_that_stands_only_in_the_bucket_is_accepted_there() {
     assert!(keys.contains(&name), "{keys:?}");
     // Through the sidecar it is known as accepted, and accepting again changes nothing.
     stack.up();
+    wait_until("the sidecar answers", SOON, || {
+        let status = stack.stackwarden(&["--json", "status"]);
+        if status.stdout.contains("\"project\"") {
+            Ok(())
+        } else {
+            Err(status.said())
+        }
+    });
     wait_until("the sidecar knows it", PROOF, || {
         let backups = stack.backups_of("app");
         let found = backups.iter().find(|it| it["id"] == id.as_str());

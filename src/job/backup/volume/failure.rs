@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::docker::DockerError;
-use crate::domain::volume::{Unfit, VolumeName};
+use crate::domain::volume::{ImageName, Unfit, VolumeName};
 
 /// Why no server of a volume's data could be backed up.
 #[derive(Debug, Error)]
@@ -20,7 +20,7 @@ pub enum VolumeError {
     #[error("image {image} is not on this host; get it: docker pull {image}")]
     NoImage {
         /// Which.
-        image: String,
+        image: ImageName,
     },
     /// Its server may be running.
     #[error(
@@ -52,7 +52,7 @@ pub enum VolumeError {
         /// The volume.
         volume: VolumeName,
         /// The image.
-        image: String,
+        image: ImageName,
         /// The log's last lines.
         said: String,
     },

@@ -47,7 +47,7 @@ impl Revived {
         plan: &VolumePlan,
     ) -> Result<Self, VolumeError> {
         expect_idle(context, plan).await?;
-        let found = context.docker.find_image(&plan.image).await?;
+        let found = context.docker.find_image(plan.image.as_str()).await?;
         let image_id = found.ok_or_else(|| VolumeError::NoImage {
             image: plan.image.clone(),
         })?;
@@ -151,7 +151,7 @@ fn target(
     ServerTarget {
         service: service.clone(),
         container: container.clone(),
-        image: plan.image.clone(),
+        image: plan.image.to_string(),
         image_id,
         server: Server {
             service,
