@@ -327,6 +327,10 @@ const RESTORE: [(&str, [Cell; 5]); 5] = [
 const LINE: &str = "object_storage/restore::a_file_that_the_disk_lost_comes_from_the_bucket_and_nothing_is_published_from_other_bytes";
 const AWAY: &str = "object_storage::a_bucket_that_is_away_costs_no_backup_and_is_made_good";
 const UPLOAD: &str = "object_storage::a_sidecar_killed_during_an_upload_leaves_nothing_that_is_listed_and_the_next_start_heals";
+const STOPPED_UPLOAD: &str = "object_storage/faults::a_copy_that_hangs_is_stopped_or_finds_no_room_costs_no_backup_and_is_made_good";
+const STALLED: &str = "object_storage/faults::a_restore_from_a_bucket_that_hangs_is_stopped_or_killed_leaves_the_live_database_alone";
+const HELD: &str =
+    "object_storage/retention::a_store_that_hangs_while_it_is_tidied_holds_no_backup_and_no_stop";
 const PRUNED: &str = "object_storage/retention::a_sidecar_killed_while_it_prunes_leaves_no_manifest_without_its_dump";
 
 const BUCKET: [(&str, [Cell; 5]); 3] = [
@@ -334,15 +338,22 @@ const BUCKET: [(&str, [Cell; 5]); 3] = [
         "copy",
         [
             Shown("the backup on disk, which is copied later", AWAY),
-            Reason(
-                "dropped after 20 seconds without a part, and made good later (shown with a store of the unit tests)",
+            Shown(
+                "the backup on disk; the upload is dropped and aborted after 20 seconds without a part, and made good later",
+                STOPPED_UPLOAD,
             ),
-            Reason("the upload is aborted, and made good later"),
+            Shown(
+                "nothing: told to stop, it ends within Docker's ten seconds and aborts the upload first; made good later",
+                STOPPED_UPLOAD,
+            ),
             Shown(
                 "parts that nobody lists; the next start aborts their upload",
                 UPLOAD,
             ),
-            Reason("as an error: the store says so, and is tried again"),
+            Shown(
+                "the backup on disk; the store says that it has no room left, and is tried again",
+                STOPPED_UPLOAD,
+            ),
         ],
     ),
     (
@@ -352,9 +363,12 @@ const BUCKET: [(&str, [Cell; 5]); 3] = [
                 "nothing: a line that is cut, a store that is away and other bytes are refused before anything has a name",
                 LINE,
             ),
-            Reason("20 seconds without a byte, four times; then as an error"),
-            Reason("as in a restore from disk"),
-            Reason("as in a restore from disk"),
+            Shown(
+                "nothing: 20 seconds without a byte, four times; then as an error",
+                STALLED,
+            ),
+            Shown(UNTOUCHED, STALLED),
+            Shown(COPY, STALLED),
             Reason("as in a restore from disk; nothing is stored here"),
         ],
     ),
@@ -365,8 +379,14 @@ const BUCKET: [(&str, [Cell; 5]); 3] = [
                 "the backup, whole: one refusal ends the round, is said, and is tried behind the next backup",
                 "object_storage/retention::a_key_that_may_not_remove_is_asked_once_said_clearly_and_made_good",
             ),
-            Reason("20 seconds, four times; then as an error"),
-            Reason("as kill -9, between two requests"),
+            Shown(
+                "the backup, whole: 20 seconds, four times; then as an error",
+                HELD,
+            ),
+            Shown(
+                "as kill -9, between two requests; it ends within Docker's ten seconds",
+                HELD,
+            ),
             Shown(
                 "bytes and proofs without manifest, which nobody lists; a start that finds them a day old removes them",
                 PRUNED,

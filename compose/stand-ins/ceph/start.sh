@@ -50,8 +50,9 @@ timeout 60 ceph osd crush add "osd.$osd" 1 root=default host=local >/dev/null 2>
 ceph-osd -i "$osd" >/dev/null 2>&1
 for _ in $(seq 120); do timeout 5 ceph osd stat 2>/dev/null | grep -q '1 up' && break; sleep 0.5; done
 timeout 60 radosgw-admin user create --uid=test --display-name=test --access-key="$KEY" --secret-key="$SECRET" >/dev/null
+timeout 60 radosgw-admin caps add --uid=test --caps="user-policy=*" >/dev/null
 timeout 60 radosgw-admin user create --uid=other --display-name=other --access-key="$OTHER_KEY" --secret-key="$SECRET" >/dev/null
-${CLOCK:+faketime -f "$CLOCK"} radosgw -n client.rgw
+if [ -n "${CLOCK:-}" ]; then faketime -f "$CLOCK" radosgw -f -n client.rgw >/dev/null 2>&1 & else radosgw -n client.rgw; fi
 for _ in $(seq 120); do curl -s -o /dev/null http://127.0.0.1:8000/ && break; sleep 0.5; done
 ${CLOCK:+faketime -f "$CLOCK"} s3cmd --config=/dev/null --no-ssl --access_key "$KEY" --secret_key "$SECRET" --host 127.0.0.1:8000 --host-bucket 127.0.0.1:8000 mb "s3://$BUCKET"
 touch /run/ready
