@@ -109,6 +109,9 @@ pub fn ask_command() -> CommandSpec {
 pub fn parse_role(answer: &str) -> Option<String> {
     let rest = answer.split("role = \"").nth(1)?;
     let digits = rest.split('"').next()?.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
     let pairs = digits.chunks(2).map(|pair| {
         let text = std::str::from_utf8(pair).ok()?;
         u8::from_str_radix(text, 16).ok()
