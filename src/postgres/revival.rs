@@ -113,7 +113,7 @@ pub fn parse_role(answer: &str) -> Option<String> {
         return None;
     }
     let pairs = digits.chunks(2).map(|pair| {
-        let text = std::str::from_utf8(pair).ok()?;
+        let text = std::str::from_utf8(pair).ok().filter(|it| it.len() == 2)?;
         u8::from_str_radix(text, 16).ok()
     });
     let bytes: Vec<u8> = pairs.collect::<Option<_>>()?;
