@@ -222,7 +222,8 @@ impl Abilities {
                 "it takes no uploads in parts ({why}), so only small backups get there; give the key the rights for multipart uploads"
             ));
         }
-        if let Ability::Absent(_) = &self.put_once {
+        // Where what is written over stays as an old version, nothing is lost.
+        if matches!(self.put_once, Ability::Absent(_)) && self.versions == Versions::None {
             found.push(
                 "it does not refuse to overwrite, so let nobody else write below this prefix"
                     .to_owned(),
@@ -292,8 +293,13 @@ mod tests {
             versions: Versions::Locked(Timestamp::from_timestamp(86_400, 0).unwrap()),
             ..whole.clone()
         };
-        // Somebody chose that, so that it is told and no reason to worry.
+        // Somebody chose that, so that it is told and no reason to worry; neither is who writes over what stays.
         assert_eq!(locked.consequences(), Vec::<String>::new());
+        let overwritten = Abilities {
+            put_once: Ability::Absent(String::new()),
+            ..locked.clone()
+        };
+        assert_eq!(overwritten.consequences(), Vec::<String>::new());
         let told = locked.findings().pop().unwrap();
         assert!(told.contains("until 1970-01-02 00:00"), "{told}");
         let poor = Abilities {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::server::DOMAIN;
+use super::wire::Heard;
 use super::{BUCKET, KEY, SECRET, Store, copy_of, wait_for_copy};
 use crate::alarms::make_certificates;
 use crate::harness::{PROOF, SIDECAR, Stack, wait_until};
@@ -30,17 +31,15 @@ fn terminator(port: u16) -> String {
     )
 }
 
-#[test]
-fn a_bucket_behind_tls_is_trusted_by_its_own_authority_and_found_in_the_hosts_name() {
-    let store = Store::start();
-    let host = format!("{BUCKET}.{DOMAIN}");
+/// A stack whose sidecar reaches the store through the terminator only.
+fn behind_a_door(store: &Store) -> Stack {
     let door = format!(
         "image: nginx:stable
 extra_hosts: ['line:host-gateway']
 volumes: ['./tls:/tls:ro', './terminator.conf:/etc/nginx/conf.d/default.conf:ro']
-networks: {{ default: {{ aliases: ['{DOMAIN}', '{host}'] }} }}"
+networks: {{ default: {{ aliases: ['{DOMAIN}', '{BUCKET}.{DOMAIN}'] }} }}"
     );
-    let mut stack = Stack::builder("bucket-tls")
+    let stack = Stack::builder("bucket-tls")
         .needs_image("nginx:stable")
         .file("terminator.conf", &terminator(store.wire.address.port()))
         .service("door", &door)
@@ -58,15 +57,35 @@ networks: {{ default: {{ aliases: ['{DOMAIN}', '{host}'] }} }}"
         .write();
     make_certificates(&stack.folder().join("tls"));
     drop(stack.compose(&["up", "-d", "--wait", "door"]).ok());
+    stack
+}
+
+#[test]
+fn a_bucket_behind_tls_is_trusted_by_its_own_authority_and_found_in_the_hosts_name() {
+    let store = Store::start();
+    let mut stack = behind_a_door(&store);
     stack.up_database(&[("app", super::BULK)]);
     stack.up();
-    an_unknown_authority_is_told_in_a_sentence(&stack, &store);
+    // It is not known by the authority that is trusted here: one sentence says what to do, and the disk has its backup.
+    drop(stack.wait_for_backup("app"));
+    let told = wait_until("the refusal is told", PROOF, || {
+        let said = stack.stackwarden(&["status"]).said();
+        let mut lines = said.lines();
+        let told = lines.find(|line| line.contains("cannot be reached"));
+        told.map(str::to_owned).ok_or(said)
+    });
+    assert!(
+        told.contains("certificate") && told.contains("SSL_CERT_FILE"),
+        "{told}"
+    );
+    let heard = store.wire.heard();
+    assert_eq!(heard, [], "nobody is told anything before that");
 
     stack.change(|it| it.sidecar(|it| it.environment("SSL_CERT_FILE", "/tls/ca.pem")));
     stack.up();
     let copy = wait_for_copy(&stack, "app", "proven");
     assert_eq!(copy_of(&copy).expect("a copy")["level"], "archive");
-    every_request_names_the_host_and_signs_the_token(&store, &host);
+    every_request_names_the_bucket_and_signs_the_token(&store);
     the_findings_are_told(&stack);
     let restored = stack.stackwarden(&["restore", &id_of(&copy), "--into", "copy", "--from", "s3"]);
     drop(restored.ended_with(0));
@@ -78,41 +97,13 @@ networks: {{ default: {{ aliases: ['{DOMAIN}', '{host}'] }} }}"
     );
 }
 
-/// The store is not known by the authority that is trusted: one sentence says what to do, and the disk has its backup.
-fn an_unknown_authority_is_told_in_a_sentence(stack: &Stack, store: &Store) {
-    drop(stack.wait_for_backup("app"));
-    let said = wait_until("the refusal is told", PROOF, || {
-        let said = stack.stackwarden(&["status"]).said();
-        if said.contains("cannot be reached") {
-            Ok(said)
-        } else {
-            Err(said)
-        }
-    });
-    let mut told = said
-        .lines()
-        .filter(|line| line.contains("cannot be reached"));
-    let told = told.next().expect("a sentence");
-    assert!(
-        told.contains("certificate") && told.contains("SSL_CERT_FILE"),
-        "{said}"
-    );
-    assert_eq!(
-        store.wire.heard(),
-        [],
-        "nobody is told anything before that"
-    );
-}
-
-fn every_request_names_the_host_and_signs_the_token(store: &Store, host: &str) {
+#[track_caller]
+fn every_request_names_the_bucket_and_signs_the_token(store: &Store) {
+    let host = format!("{BUCKET}.{DOMAIN}");
     let heard = store.wire.heard();
-    let is_as_meant = |it: &&super::wire::Heard| {
-        it.host == host
-            && it.token == TOKEN
-            && it
-                .signed
-                .split(';')
-                .any(|name| name == "x-amz-security-token")
+    let is_as_meant = |it: &&Heard| {
+        let mut signed = it.signed.split(';');
+        it.host == host && it.token == TOKEN && signed.any(|name| name == "x-amz-security-token")
     };
     let other = heard.iter().find(|it| !is_as_meant(it));
     assert_eq!(other, None, "of {}", heard.len());
