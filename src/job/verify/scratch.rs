@@ -126,6 +126,10 @@ impl Scratch {
         material: Material,
         place: Place,
     ) -> Result<Self, StartError> {
+        let image = or_cancelled(run, container::find_outside_image(context, server)).await?;
+        if let container::OutsideImage::Unnamed = image {
+            return Err(StartError::Unserved(container::UNNAMED.to_owned()));
+        }
         let facts = or_cancelled(run, live_facts(context, run, server)).await?;
         let memory = context.limits.proof_memory;
         let log = write_ahead_log(material.database, place.memory(memory));
@@ -266,5 +270,15 @@ async fn live_facts(
 ) -> Result<ServerFacts, VerifyError> {
     let mut connected = server::connect_maintenance(context, run, server).await?;
     let facts = catalog::server_facts(&mut connected.session).await;
-    Ok(facts.map_err(|source| connected.error(source))?)
+    let facts = facts.map_err(|source| connected.error(source))?;
+    let Some(outside) = &server.server.outside else {
+        return Ok(facts);
+    };
+    // What was dumped by the programs of a major version is restored by no older ones, whatever the server is.
+    let major = outside.clients.find_for(facts.major());
+    let version_number = major.map_or(facts.version_number, |major| major * 10_000);
+    Ok(ServerFacts {
+        version_number,
+        ..facts
+    })
 }

@@ -28,8 +28,12 @@ pub(super) async fn request(
     material: Material,
     place: Place,
 ) -> Result<ScratchRequest, VerifyError> {
-    let live = context.docker.server_container(&server.container).await;
-    let live = live.map_err(VerifyError::Docker)?;
+    let shm_size = if server.server.outside.is_some() {
+        None
+    } else {
+        let live = context.docker.server_container(&server.container).await;
+        live.map_err(VerifyError::Docker)?.shm_size
+    };
     let start = plan.start_command();
     let mut command = start.argv.into_iter();
     let maker = context
@@ -54,16 +58,48 @@ pub(super) async fn request(
         env: start.env,
         binds: binds.collect(),
         data: place.data(context.limits.proof_memory),
-        shm_size: live.shm_size,
+        shm_size,
         memory: Some(context.limits.proof_memory),
         cpu_shares: Some(128),
         blkio_weight: Some(50),
     })
 }
 
+/// What a proof of a server outside the stack is told that has no image.
+pub(super) const UNNAMED: &str = "STACKWARDEN_EXTERNAL names none for it; add \"image\": \"postgres:17\", of the major version that its dumps are written by";
+
+/// The image in which a server outside the stack is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutsideImage {
+    /// The server is the stack's own, or its image is here.
+    Present,
+    /// Nobody named one.
+    Unnamed,
+}
+
+/// Looks for the image of a server outside the stack: nothing is pulled behind anybody's back.
+pub(super) async fn find_outside_image(
+    context: &JobContext,
+    server: &ServerTarget,
+) -> Result<OutsideImage, VerifyError> {
+    let Some(outside) = &server.server.outside else {
+        return Ok(OutsideImage::Present);
+    };
+    let Some(image) = &outside.image else {
+        return Ok(OutsideImage::Unnamed);
+    };
+    match context.docker.image_content(&server.image_id).await {
+        Ok(_) => Ok(OutsideImage::Present),
+        Err(DockerError::NotFound { .. }) => Err(VerifyError::ImageAbsent {
+            image: image.clone(),
+        }),
+        Err(error) => Err(VerifyError::Docker(error)),
+    }
+}
+
 /// The image that was dumped from, while the host still has it; else the live server's.
 async fn image_of(context: &JobContext, server: &ServerTarget, dumped: Option<ImageId>) -> ImageId {
-    let Some(dumped) = dumped else {
+    let (Some(dumped), None) = (dumped, &server.server.outside) else {
         return server.image_id.clone();
     };
     match context.docker.image_content(&dumped).await {
