@@ -21,7 +21,7 @@ RUN find src -type f -exec touch {} + \
  && cp "target/$(cat target-triple)/release/stackwarden" root/stackwarden \
  && cp -L /etc/ssl/certs/ca-certificates.crt root/etc/ssl/certs/
 
-FROM scratch
+FROM scratch AS standard
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="stackwarden" \
       org.opencontainers.image.description="Migrations behind a backup, backups proven by restoring them, health and metrics for one Docker Compose stack" \
@@ -34,3 +34,28 @@ EXPOSE 9180 9181
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/stackwarden", "healthcheck"]
 ENTRYPOINT ["/stackwarden"]
 CMD ["run"]
+
+# The same with PostgreSQL's client programs, for databases outside the stack: `make image-with-clients`, or
+# docker build --target with-clients. Every major version that the base offers is in it; with PostgreSQL's own package source
+# in the base there would be more. tini takes in what programs run by `docker exec` leave behind.
+FROM debian:trixie-slim AS clients
+RUN apt-get update -qq \
+ && apt-get install -qq -y --no-install-recommends ca-certificates tini zstd \
+      $(apt-cache pkgnames postgresql-client- | grep -E '^postgresql-client-[0-9]+$') >/dev/null \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
+
+FROM clients AS with-clients
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="stackwarden" \
+      org.opencontainers.image.description="stackwarden with PostgreSQL's client programs, for databases outside the stack" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=build /build/root/ /
+ENV MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
+EXPOSE 9180 9181
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/stackwarden", "healthcheck"]
+ENTRYPOINT ["/usr/bin/tini", "-s", "--", "/stackwarden"]
+CMD ["run"]
+
+# What comes last is what is built when nobody names a target.
+FROM standard

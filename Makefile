@@ -8,12 +8,13 @@ IMAGE ?= stackwarden:$(VERSION)
 STAND_INS := compose/stand-ins
 # Without buildx the classic builder serves; it leaves the container of a failed build behind unless told not to.
 BUILD := $(if $(shell docker buildx version 2>/dev/null),docker build,DOCKER_BUILDKIT=0 docker build --force-rm)
+ARGUMENTS := --build-arg VERSION=$(VERSION) $(if $(CARGO_BUILD_JOBS),--build-arg CARGO_BUILD_JOBS=$(CARGO_BUILD_JOBS))
 SCRIPTS := compose/demo $(STAND_INS)/tools $(STAND_INS)/images $(STAND_INS)/debian.sh $(wildcard $(STAND_INS)/*/*.sh) .ci/run tests/engines tests/engine-restart
 
-.PHONY: help tools images image api-image demo demo-down test lint check bench engines stores
+.PHONY: help tools images image image-with-clients api-image demo demo-down test lint check bench engines stores
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 tools: ## Compose v2, promtool and small programs, where they are missing
 	@$(STAND_INS)/tools
@@ -23,7 +24,11 @@ images: ## Images of the demo and the tests: pulled, or built as stand-ins
 
 image: tools ## The product's image: make image IMAGE=name
 	@$(STAND_INS)/images rust:1.95-slim-bookworm
-	$(BUILD) --build-arg VERSION=$(VERSION) $(if $(CARGO_BUILD_JOBS),--build-arg CARGO_BUILD_JOBS=$(CARGO_BUILD_JOBS)) -t $(IMAGE) .
+	$(BUILD) --target standard $(ARGUMENTS) -t $(IMAGE) .
+
+image-with-clients: tools ## The same with PostgreSQL's programs, for databases outside the stack
+	@$(STAND_INS)/images rust:1.95-slim-bookworm debian:trixie-slim
+	$(BUILD) --target with-clients $(ARGUMENTS) -t $(IMAGE)-with-clients .
 
 demo: tools images image ## Two stacks behind Traefik; ends with the first proven backups
 	@[ "$(IMAGE)" = "stackwarden:$(VERSION)" ] || docker tag $(IMAGE) stackwarden:$(VERSION)

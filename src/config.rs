@@ -6,6 +6,7 @@
 //! mistake, since a setting that is silently ignored is a promise that is silently broken.
 
 pub mod env;
+mod external;
 #[cfg(test)]
 pub mod page;
 mod read;
@@ -25,6 +26,7 @@ use crate::domain::alarm::channel::TelegramAccess;
 use crate::domain::backup::Level;
 use crate::domain::bucket::BucketAccess;
 use crate::domain::database::secret::Secret;
+use crate::domain::external::ExternalServer;
 use crate::domain::id::ProjectName;
 use crate::domain::label::StackDefaults;
 use crate::domain::objective::Objectives;
@@ -137,6 +139,8 @@ pub struct Settings {
     pub keys: Keys,
     /// `SSL_CERT_FILE`: the root certificates that are trusted.
     pub roots: PathBuf,
+    /// `STACKWARDEN_EXTERNAL`: the servers outside the stack.
+    pub external: Vec<ExternalServer>,
     /// Every setting as it stands, for `stackwarden config`.
     pub effective: Vec<EffectiveSetting>,
 }

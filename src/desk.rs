@@ -24,7 +24,7 @@ pub use alarm::Steps;
 pub use bucket::BucketWatch;
 pub use folder::FolderWatch;
 pub use herald::Herald;
-pub use lookout::Lookout;
+pub use lookout::{Lookout, OutsideLookout};
 pub use pinger::Pinger;
 pub use runner::{Books, Runner};
 

@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod comparison;
 pub mod database;
 pub mod drill;
+pub mod external;
 pub mod failure;
 pub mod fingerprint;
 pub mod fleet;

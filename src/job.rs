@@ -33,6 +33,7 @@ use crate::domain::unit::{ByteCount, Timestamp, hexadecimal};
 use crate::store::disk::{DiskStore, find_free};
 use crate::store::s3::S3Store;
 use progress::Progress;
+use server::Passfiles;
 use verify::Turns;
 
 /// The label that marks every container of ours: its value is the project.
@@ -86,6 +87,8 @@ pub struct JobContext {
     pub turns: Turns,
     /// What is being done.
     pub progress: Progress,
+    /// Passwords of servers outside the stack, as libpq reads them.
+    pub passfiles: Passfiles,
 }
 
 impl JobContext {

@@ -32,6 +32,6 @@ pub mod settings;
 pub mod snapshot;
 pub mod vitals;
 
-pub use command::{ApplicationName, CommandSpec, Login, Password, psql_command};
+pub use command::{ApplicationName, CommandSpec, Login, Network, Password, psql_command};
 pub use failure::{Condition, PostgresError, classify_stderr};
 pub use session::{NetworkTarget, Session};

@@ -9,8 +9,8 @@ use super::ground::Ground;
 use super::history;
 use crate::docker::DockerError;
 use crate::domain::backup::Level;
-use crate::domain::database::find_servers;
 use crate::domain::database::migration::{MigrationDatabaseError, find_migration_database};
+use crate::domain::database::{Server, find_servers};
 use crate::domain::failure::{bounded, chain};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{GATE_RUN, ServiceName};
@@ -93,7 +93,7 @@ async fn open(ground: &Ground, stop: CancellationToken) -> Result<(), GateError>
         .list(&context.project)
         .await
         .map_err(GateError::Docker)?;
-    let roster = read_roster(&fleet, &ground.defaults);
+    let roster = read_roster(&fleet, &ground.defaults, &ground.outside);
     let policies = read_policies(&roster)?;
     let ordered = order(&policies).map_err(GateError::Order)?;
     if ordered.is_empty() {
@@ -116,7 +116,7 @@ async fn open(ground: &Ground, stop: CancellationToken) -> Result<(), GateError>
         let Some(plan) = plan(ground, &stack, &service, &lines)? else {
             continue;
         };
-        let record = migrate::run(context, &run, &plan).await;
+        let record = Box::pin(migrate::run(context, &run, &plan)).await;
         write(ground, &record).map_err(GateError::Journal)?;
         record
             .outcome
@@ -166,7 +166,11 @@ fn plan(
     ) else {
         return Ok(None);
     };
-    let servers = find_servers(&stack.fleet);
+    let outside = ground.outside.iter().map(|it| it.target.server.clone());
+    let servers: Vec<Server> = find_servers(&stack.fleet)
+        .into_iter()
+        .chain(outside)
+        .collect();
     let database =
         find_migration_database(container, policy, &servers).map_err(GateError::Database)?;
     let target = stack.roster.all_servers.get(&database.service);

@@ -10,11 +10,14 @@ use thiserror::Error;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::docker::{Docker, DockerError, OwnContainer};
+use crate::domain::external::{self, Clients, Station};
 use crate::domain::failure::FailureKind;
 use crate::domain::id::ProjectName;
 use crate::domain::label::StackDefaults;
+use crate::domain::roster::RosterServer;
 use crate::domain::schedule::ScheduleError;
 use crate::job::progress::Progress;
+use crate::job::server::{Passfiles, find_clients};
 use crate::job::verify::Turns;
 use crate::job::{JobContext, Limits};
 use crate::journal::Journal;
@@ -89,6 +92,8 @@ pub struct Ground {
     pub defaults: StackDefaults,
     /// The state folder.
     pub state_folder: PathBuf,
+    /// The servers outside the stack.
+    pub outside: Vec<RosterServer>,
 }
 
 impl Ground {
@@ -125,6 +130,7 @@ impl Ground {
         let defaults = settings
             .stack_defaults(&project)
             .map_err(GroundError::Schedule)?;
+        let outside = find_outside(settings, &defaults, own.as_ref());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let limits = Limits {
             silence: settings.silence,
@@ -145,14 +151,35 @@ impl Ground {
             limits,
             turns: Turns::default(),
             progress: Progress::default(),
+            passfiles: Passfiles::default(),
         };
         Ok(Self {
             context: Arc::new(context),
             journal: Journal::new(&state_folder),
             defaults,
             state_folder,
+            outside,
         })
     }
+}
+
+/// Said at once where none of them can be reached; every look and every backup says so again.
+fn find_outside(
+    settings: &Settings,
+    defaults: &StackDefaults,
+    own: Option<&OwnContainer>,
+) -> Vec<RosterServer> {
+    if settings.external.is_empty() {
+        return Vec::new();
+    }
+    let station = Station {
+        container: own.map(|own| own.id.clone()),
+        clients: find_clients(own),
+    };
+    if let Clients::Missing(why) = station.clients {
+        tracing::error!("the servers of STACKWARDEN_EXTERNAL are not backed up: {why}");
+    }
+    external::enter(&settings.external, defaults, &station)
 }
 
 /// No mistake that stops us: the identity may be kept for what was sealed before.

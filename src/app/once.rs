@@ -357,7 +357,7 @@ async fn look(ground: &Ground) -> Result<Picture, OnceError> {
         .list(&context.project)
         .await
         .map_err(OnceError::Docker)?;
-    let roster = read_roster(&fleet, &ground.defaults);
+    let roster = read_roster(&fleet, &ground.defaults, &ground.outside);
     let mut picture = Picture::new(context.project.clone(), context.clock.now());
     let servers = roster.servers.into_iter();
     picture.servers = servers

@@ -14,7 +14,7 @@ use super::ground::{Ground, GroundError, SidecarLock};
 use super::history;
 use crate::board::{Board, BucketPicture, Picture, Reach};
 use crate::config::{ConfigNote, Settings};
-use crate::desk::{Books, BucketWatch, Desk, FolderWatch, Lookout, Runner};
+use crate::desk::{Books, BucketWatch, Desk, FolderWatch, Lookout, OutsideLookout, Runner};
 use crate::docker::DockerError;
 use crate::domain::failure::chain;
 use crate::domain::id::JobId;
@@ -140,7 +140,8 @@ async fn tidy_sessions(ground: &Ground, orphans: &[std::net::IpAddr]) {
         id: job_id("tidy", context.clock.now()),
         stop: tokio_util::sync::CancellationToken::new(),
     };
-    let roster = read_roster(&fleet, &ground.defaults);
+    // Those outside the stack may be far away: the lookout tidies there once they answer.
+    let roster = read_roster(&fleet, &ground.defaults, &[]);
     for server in roster.servers.values() {
         tidy::sessions(context, &run, &server.target).await;
         tidy::copies(context, &run, &server.target).await;
@@ -220,6 +221,24 @@ impl House {
         Ok(open)
     }
 
+    fn begin_lookouts(&self, lifecycle: &Lifecycle) {
+        let (context, soft) = (&self.ground.context, lifecycle.soft());
+        let look = Run {
+            id: JobId::new("lookout"),
+            stop: soft.clone(),
+        };
+        let lookout = Lookout::new(Arc::clone(context), self.board.clone(), look);
+        lifecycle.supervise("lookout", lookout.run(soft.clone()));
+        if !self.ground.outside.is_empty() {
+            let look = Run {
+                id: JobId::new("lookout-outside"),
+                stop: soft.clone(),
+            };
+            let lookout = OutsideLookout::new(Arc::clone(context), self.board.clone(), look);
+            lifecycle.supervise("lookout outside", lookout.run(soft.clone()));
+        }
+    }
+
     fn begin_tasks(&self, lifecycle: &Lifecycle, desk: Desk, inbox: crate::desk::Inbox) {
         let context = &self.ground.context;
         let soft = lifecycle.soft();
@@ -237,6 +256,7 @@ impl House {
             board: self.board.clone(),
             project: context.project.clone(),
             defaults: self.ground.defaults.clone(),
+            outside: self.ground.outside.clone(),
         };
         lifecycle.supervise("fleet", fleet.run(soft.clone()));
         let watch = FolderWatch {
@@ -249,12 +269,7 @@ impl House {
             board: self.board.clone(),
         };
         lifecycle.supervise("bucket", bucket.run(soft.clone()));
-        let look = Run {
-            id: JobId::new("lookout"),
-            stop: soft.clone(),
-        };
-        let lookout = Lookout::new(Arc::clone(context), self.board.clone(), look);
-        lifecycle.supervise("lookout", lookout.run(soft.clone()));
+        self.begin_lookouts(lifecycle);
         let schedule = ScheduleTrigger {
             desk,
             board: self.board.clone(),

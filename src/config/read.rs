@@ -1,6 +1,7 @@
 //! From the variables of a process to its settings; all mistakes are gathered before the first is shown.
 
 mod bucket;
+mod external;
 
 use std::path::{Path, PathBuf};
 
@@ -190,10 +191,7 @@ impl Reader<'_> {
         let token = self.setting(table::TOKEN, value::parse_token);
         let backup_dir = self.setting(table::BACKUP_DIR, value::parse_folder);
         let state_dir = self.setting(table::STATE_DIR, value::parse_folder);
-        // With a wrong zone the schedule is still checked.
-        let schedule = self.setting(table::BACKUP_SCHEDULE, |text| {
-            Schedule::parse(text, zone.unwrap_or(Zone::UTC)).map_err(sentence)
-        });
+        let schedule = self.schedule(zone);
         let keep = self.setting(table::BACKUP_KEEP, parse_keep);
         let verify = self.setting(table::BACKUP_VERIFY, parse_level);
         let databases = self.setting(table::BACKUP_DATABASES, parse_selection);
@@ -209,6 +207,7 @@ impl Reader<'_> {
         let telegram = self.telegram();
         let ping = self.setting(table::PING_URL, value::parse_web);
         let roots = self.setting(table::CERT_FILE, value::parse_folder);
+        let external = self.external(zone, roots.as_deref());
         let (bucket, keys) = (self.bucket(), self.keys());
         let backup_dir = backup_dir?;
         let settings = Settings {
@@ -238,11 +237,19 @@ impl Reader<'_> {
             bucket,
             keys,
             roots: roots?,
+            external,
             effective: Vec::new(),
         };
         self.check_ports(&settings);
         self.show_state_dir(&settings.state_dir);
         Some(settings)
+    }
+
+    /// With a wrong zone it is still checked.
+    fn schedule(&mut self, zone: Option<Zone>) -> Option<Schedule> {
+        self.setting(table::BACKUP_SCHEDULE, |text| {
+            Schedule::parse(text, zone.unwrap_or(Zone::UTC)).map_err(sentence)
+        })
     }
 
     /// A bot and whom it writes to. Chats alone are no mistake: an application's own file of variables may name them.

@@ -63,6 +63,7 @@ pub(super) const TELEGRAM_CHATS: &str = "ADMIN_TELEGRAM_IDS";
 pub(super) const TELEGRAM_API: &str = "STACKWARDEN_TELEGRAM_API";
 pub(super) const PING_URL: &str = "STACKWARDEN_PING_URL";
 pub(super) const CERT_FILE: &str = "SSL_CERT_FILE";
+pub(super) const EXTERNAL: &str = "STACKWARDEN_EXTERNAL";
 
 pub(super) const AGE_RECIPIENTS: &str = "STACKWARDEN_AGE_RECIPIENTS";
 pub(super) const AGE_IDENTITY: &str = "STACKWARDEN_AGE_IDENTITY";
@@ -284,11 +285,14 @@ pub const VARIABLES: [VariableSpec; 46] = [
         "an absolute path",
         "The root certificates that are trusted for every encrypted connection, in PEM.",
     ),
-    later(
-        "STACKWARDEN_EXTERNAL",
-        Secrecy::Secret,
-        "Databases outside the stack.",
-    ),
+    VariableSpec {
+        name: EXTERNAL,
+        secrecy: Secrecy::Secret,
+        default: DefaultValue::Words("none"),
+        grammar: "a list of objects in JSON, see [Databases outside the stack](../operating.md#databases-outside-the-stack)",
+        meaning: "Postgres servers outside the stack that are backed up too; needs the image with PostgreSQL's programs.",
+        standing: Standing::InEffect,
+    },
     acts(
         S3_BUCKET,
         DefaultValue::Words("no bucket: backups are on disk only"),

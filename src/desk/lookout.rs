@@ -2,6 +2,8 @@
 //!
 //! Scrapes and the page only read the board, so nothing here is ever triggered by a reader.
 
+mod outside;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +18,12 @@ use crate::domain::backup::{Backup, Content, Reason, Series};
 use crate::domain::failure::chain;
 use crate::domain::health::{Answer, Reading};
 use crate::domain::id::{ContainerId, DatabaseName, DatabaseRef, ServiceName};
-use crate::domain::policy::ProbeTarget;
+use crate::domain::policy::{DatabaseSelection, ProbeTarget};
 use crate::domain::unit::ByteCount;
+use crate::job::server::{Seen, ServerError, WayIn};
 use crate::job::{JobContext, Run, probe, server};
+
+pub use outside::OutsideLookout;
 
 /// How often the rounds look whether a probe's interval has passed.
 const STEP: Duration = Duration::from_secs(1);
@@ -71,10 +76,7 @@ impl Lookout {
     async fn round(&mut self) {
         let picture = self.board.read();
         self.ask_services(&picture).await;
-        let newcomer = picture
-            .servers
-            .values()
-            .any(|server| server.reach == Reach::Unknown);
+        let newcomer = inside(&picture).any(|server| server.reach == Reach::Unknown);
         if newcomer || Instant::now() >= self.next_slow_round {
             let all_answered = self.ask_servers(&picture).await;
             self.ask_usage(&picture).await;
@@ -126,37 +128,20 @@ impl Lookout {
 
     async fn ask_servers(&mut self, picture: &Picture) -> bool {
         let mut all_answered = true;
-        for server in picture
-            .servers
-            .values()
-            .filter(|server| server.policy.enabled)
-        {
-            let may_be_empty = |database: &DatabaseName| !has_backup(picture, server, database);
-            let (target, selection) = (&server.target, &server.policy.databases);
-            let way = if self.refused.contains(&target.container) {
-                server::WayIn::Exec
+        for server in inside(picture).filter(|server| server.policy.enabled) {
+            let container = &server.target.container;
+            let way = if self.refused.contains(container) {
+                WayIn::Exec
             } else {
-                server::WayIn::Network
+                WayIn::Network
             };
-            let question = server::Question { way, may_be_empty };
-            let seen = server::look(&self.context, &self.run, target, selection, question).await;
-            if seen
-                .as_ref()
-                .is_ok_and(|seen| seen.way == server::WayIn::Exec)
-            {
-                self.refused.insert(target.container.clone());
+            let seen = look(&self.context, &self.run, picture, server, way).await;
+            if seen.as_ref().is_ok_and(|seen| seen.way == WayIn::Exec) {
+                self.refused.insert(container.clone());
             }
             // An empty database is looked at again soon: its first backup waits for its first table.
             all_answered &= seen.as_ref().is_ok_and(|seen| seen.empty.is_empty());
-            self.board.update(|picture| {
-                let Some(shown) = picture.servers.get_mut(&server.service) else {
-                    return;
-                };
-                match seen {
-                    Ok(seen) => note_server(shown, seen),
-                    Err(error) => shown.reach = Reach::Lost(chain(&error)),
-                }
-            });
+            show(&self.board, &server.service, seen);
         }
         all_answered
     }
@@ -179,6 +164,55 @@ impl Lookout {
                 }
             }
         });
+    }
+}
+
+/// The servers of the stack itself.
+fn inside(picture: &Picture) -> impl Iterator<Item = &ServerPicture> {
+    let servers = picture.servers.values();
+    servers.filter(|server| server.target.server.outside.is_none())
+}
+
+async fn look(
+    context: &JobContext,
+    run: &Run,
+    picture: &Picture,
+    server: &ServerPicture,
+    way: WayIn,
+) -> Result<Seen, ServerError> {
+    let may_be_empty = |database: &DatabaseName| !has_backup(picture, server, database);
+    let question = server::Question { way, may_be_empty };
+    let (target, selection) = (&server.target, &server.policy.databases);
+    server::look(context, run, target, selection, question).await
+}
+
+fn show(board: &Board, service: &ServiceName, seen: Result<Seen, ServerError>) {
+    board.update(|picture| {
+        let Some(shown) = picture.servers.get_mut(service) else {
+            return;
+        };
+        match seen {
+            Ok(seen) => note_server(shown, seen),
+            Err(error) => {
+                shown.reach = Reach::Lost(chain(&error));
+                name_what_is_asked_for(shown);
+            }
+        }
+    });
+}
+
+/// A server outside the stack that has not answered since our start: its databases stand in its own settings, and that they
+/// are not backed up must not go unseen.
+fn name_what_is_asked_for(shown: &mut ServerPicture) {
+    let DatabaseSelection::Named(named) = &shown.policy.databases else {
+        return;
+    };
+    if shown.databases.is_empty() && shown.target.server.outside.is_some() {
+        let service = &shown.service;
+        let named = named.iter().cloned();
+        shown.databases = named
+            .map(|name| DatabaseRef::new(service.clone(), name))
+            .collect();
     }
 }
 
@@ -253,7 +287,7 @@ fn has_backup(picture: &Picture, server: &ServerPicture, database: &DatabaseName
         .is_some_and(|state| state.backups.iter().any(regular))
 }
 
-fn note_server(shown: &mut ServerPicture, seen: server::Seen) {
+fn note_server(shown: &mut ServerPicture, seen: Seen) {
     shown.reach = Reach::Reached;
     shown.vitals = Some(seen.vitals);
     let service = shown.service.clone();

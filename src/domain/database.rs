@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use self::image::Flavour;
 use self::login::ServerLogin;
+use super::external::Outside;
 use super::fleet::{Container, Fleet};
 use super::id::{ContainerId, ServiceName};
 use super::label::table::BACKUP;
@@ -27,6 +28,8 @@ pub enum Evidence {
     Environment,
     /// `stackwarden.backup: "true"`.
     Label,
+    /// `STACKWARDEN_EXTERNAL` names it.
+    External,
 }
 
 /// What `stackwarden.backup` says about a server.
@@ -38,7 +41,7 @@ pub enum BackupSwitch {
     Off,
 }
 
-/// A Postgres server of the stack.
+/// A Postgres server of the stack, or one outside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Its service.
@@ -55,6 +58,8 @@ pub struct Server {
     pub switch: BackupSwitch,
     /// How to log in.
     pub login: ServerLogin,
+    /// What is known of one that no container of the stack runs; `container` is then our own.
+    pub outside: Option<Outside>,
 }
 
 /// The servers of a stack, one per service, in the order of names.
@@ -90,6 +95,7 @@ pub fn find_server(container: &Container) -> Option<Server> {
         flavour,
         switch: wish.unwrap_or(BackupSwitch::On),
         login: login::read_login(flavour, &container.environment),
+        outside: None,
     })
 }
 

@@ -66,10 +66,34 @@ pub struct Roster {
     pub all_servers: BTreeMap<ServiceName, ServerTarget>,
     /// What is wrong with the labels.
     pub problems: Vec<LabelProblem>,
+    /// Servers outside the stack that are called like a service of it, and are left out.
+    pub clashes: Vec<ServiceName>,
 }
 
-/// Reads every service's newest container.
-pub fn read_roster(fleet: &Fleet, defaults: &StackDefaults) -> Roster {
+impl Roster {
+    /// What is wrong, one sentence each.
+    pub fn complaints(&self) -> Vec<String> {
+        let problems = self.problems.iter().map(ToString::to_string);
+        let clashes = self.clashes.iter().map(|name| {
+            format!("STACKWARDEN_EXTERNAL: {name} is the name of a service of this stack, so that server is not backed up; give it another name")
+        });
+        problems.chain(clashes).collect()
+    }
+
+    /// Adds a server outside the stack.
+    pub(super) fn enter(&mut self, server: &RosterServer) {
+        let name = server.target.service.clone();
+        if self.services.contains_key(&name) {
+            self.clashes.push(name);
+            return;
+        }
+        self.all_servers.insert(name.clone(), server.target.clone());
+        self.servers.insert(name, server.clone());
+    }
+}
+
+/// Reads every service's newest container, and adds the servers outside the stack.
+pub fn read_roster(fleet: &Fleet, defaults: &StackDefaults, outside: &[RosterServer]) -> Roster {
     let mut roster = Roster::default();
     for container in fleet.services() {
         let server = find_server(container);
@@ -103,6 +127,9 @@ pub fn read_roster(fleet: &Fleet, defaults: &StackDefaults) -> Roster {
                 .servers
                 .insert(container.service.clone(), RosterServer { target, policy });
         }
+    }
+    for server in outside {
+        roster.enter(server);
     }
     roster
 }

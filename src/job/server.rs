@@ -5,8 +5,10 @@ mod feed;
 mod line;
 mod lock;
 mod look;
+mod outside;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -29,6 +31,7 @@ pub use feed::{FeedError, FeedRequest, Flow, Patience, feed, feed_exec};
 pub use line::begin;
 pub use lock::{DatabaseLock, end_clients, end_leftovers, lock};
 pub use look::{Question, Seen, WayIn, choose, is_kept, look};
+pub use outside::{Passfiles, find_clients, login_for_programs};
 
 /// Why a server could not be talked to.
 #[derive(Debug, Error)]
@@ -78,6 +81,48 @@ pub enum ServerError {
         /// So long.
         silent_for: Duration,
     },
+    /// Nothing here can talk to it.
+    #[error("{service} is outside the stack: {why}")]
+    NoPrograms {
+        /// Its name.
+        service: ServiceName,
+        /// What is missing and what to do.
+        why: &'static str,
+    },
+    /// All programs are older than the server.
+    #[error(
+        "{service} runs PostgreSQL {server}, and the newest programs of this image are of {newest}, which dump no newer server; build the image on a base that has {server}"
+    )]
+    TooNew {
+        /// Its name.
+        service: ServiceName,
+        /// Its major version.
+        server: u32,
+        /// The newest programs.
+        newest: u32,
+    },
+    /// The file with the password.
+    #[error("cannot read {}, the password_file of {service}", .path.display())]
+    PasswordFile {
+        /// Its name.
+        service: ServiceName,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A place for the password.
+    #[error(
+        "the password of {service} can be kept neither in /dev/shm nor in /tmp; give the container a tmpfs on /tmp"
+    )]
+    Passfile {
+        /// Its name.
+        service: ServiceName,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Another writer holds the database.
     #[error("database {database} is held by {holder}; waited {waited:?}")]
     Busy {
@@ -99,7 +144,11 @@ impl ServerError {
         match self {
             Self::Docker { source, .. } => source.kind(),
             Self::Postgres { source, .. } => source.kind(),
-            Self::Login { .. } => FailureKind::Permanent,
+            Self::Login { .. }
+            | Self::NoPrograms { .. }
+            | Self::TooNew { .. }
+            | Self::PasswordFile { .. }
+            | Self::Passfile { .. } => FailureKind::Permanent,
             Self::Busy { .. } | Self::Stopped { .. } | Self::Silent { .. } => {
                 FailureKind::Transient
             }
@@ -125,7 +174,24 @@ pub struct Connected {
     /// The session.
     pub session: Session,
     service: ServiceName,
+    side: Side,
     stderr: Option<StderrHandle>,
+}
+
+/// Where a server is, which decides what advice helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Stack,
+    Outside,
+}
+
+impl Side {
+    fn of(target: &ServerTarget) -> Self {
+        match target.server.outside {
+            None => Self::Stack,
+            Some(_) => Self::Outside,
+        }
+    }
 }
 
 impl Connected {
@@ -141,6 +207,10 @@ impl Connected {
                 crate::postgres::classify_stderr("psql", &said)
             }
             other => other,
+        };
+        let source = match self.side {
+            Side::Stack => source,
+            Side::Outside => source.outside(),
         };
         ServerError::Postgres {
             service: self.service.clone(),
@@ -158,11 +228,15 @@ impl Connected {
     }
 }
 
-/// The login of a server, its files read in its own container.
+/// The login of a server, its files read in its own container; of one outside the stack, over the network.
 ///
 /// # Errors
-/// When a file named by the container's `_FILE` variables cannot be read there.
+/// When a file named by the container's `_FILE` variables cannot be read there, or nothing here can reach a server
+/// outside.
 pub async fn login(context: &JobContext, target: &ServerTarget) -> Result<Login, ServerError> {
+    if let Some(outside) = &target.server.outside {
+        return outside::login(context, target, outside).await;
+    }
     let mut contents = BTreeMap::new();
     for path in target.server.login.files() {
         let request = ExecRequest {
@@ -243,24 +317,12 @@ pub async fn connect(
     let mut connected = Connected {
         session,
         service: target.service.clone(),
+        side: Side::of(target),
         stderr: Some(stderr),
     };
     // At once, for all: what is set for a database or a role would end an idle watcher, or print otherwise.
     connected.run(SETTINGS_SQL, OPENING).await?;
     Ok(connected)
-}
-
-/// The same, patient with a server that is just starting or going over a restart.
-///
-/// # Errors
-/// See [`connect`]; what no waiting cures is told at once.
-pub async fn connect_patiently(
-    context: &JobContext,
-    run: &Run,
-    target: &ServerTarget,
-    database: &DatabaseName,
-) -> Result<Connected, ServerError> {
-    patiently(run, || connect(context, run, target, database)).await
 }
 
 /// Tries what may be tried again until it is done, or until no waiting cures it: a server that restarts, a session that was
@@ -291,7 +353,8 @@ where
     }
 }
 
-/// A session in `postgres`, or in `template1` where somebody dropped it.
+/// A session in `postgres`, or in `template1` where somebody dropped it. Outside the stack, where `postgres` may not be
+/// entered, in the database of the URL: locks are then held in that one, by everybody with the same URL.
 ///
 /// # Errors
 /// See [`connect`].
@@ -300,12 +363,22 @@ pub async fn connect_maintenance(
     run: &Run,
     target: &ServerTarget,
 ) -> Result<Connected, ServerError> {
-    match connect(context, run, target, &DatabaseName::new("postgres")).await {
-        Err(ServerError::Postgres { source, .. })
-            if source.condition() == Some(&Condition::UnknownDatabase) =>
-        {
-            connect(context, run, target, &DatabaseName::new("template1")).await
+    let first = DatabaseName::new("postgres");
+    let refused = match connect(context, run, target, &first).await {
+        Err(ServerError::Postgres { source, service }) => (source, service),
+        connected => return connected,
+    };
+    let second = match (&refused.0, &target.server.outside) {
+        (source, Some(outside)) if source.is_about_database() => outside.entry().clone(),
+        (source, None) if source.condition() == Some(&Condition::UnknownDatabase) => {
+            DatabaseName::new("template1")
         }
-        connected => connected,
+        _ => first.clone(),
+    };
+    if second == first {
+        let (source, service) = refused;
+        return Err(ServerError::Postgres { service, source });
     }
+    tracing::debug!(service = %target.service, database = %second, "the database postgres may not be entered");
+    connect(context, run, target, &second).await
 }

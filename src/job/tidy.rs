@@ -51,7 +51,11 @@ pub async fn clients<'a>(
     addresses: &[IpAddr],
     targets: impl IntoIterator<Item = &'a ServerTarget>,
 ) {
-    for target in targets {
+    // Outside the stack a container's address is another one.
+    let inside = targets
+        .into_iter()
+        .filter(|target| target.server.outside.is_none());
+    for target in inside {
         match server::end_clients(context, run, target, addresses).await {
             Ok(0) => {}
             Ok(ended) => {

@@ -216,7 +216,20 @@ async fn or_cancelled<T>(
     }
 }
 
+/// Restores and compares.
 async fn prove(
+    context: &JobContext,
+    plan: &VerifyPlan,
+    backup: &Backup,
+    scratch: &Scratch,
+    globals: Option<String>,
+) -> Result<Findings, VerifyError> {
+    let dumped_from = backup.manifest.origin.server_version_number / 10_000;
+    let compared = Box::pin(compare_copy(context, plan, backup, scratch, globals)).await;
+    compared.map(|findings| findings.across(dumped_from, scratch.plan.major))
+}
+
+async fn compare_copy(
     context: &JobContext,
     plan: &VerifyPlan,
     backup: &Backup,

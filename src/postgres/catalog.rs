@@ -13,7 +13,7 @@ use crate::domain::backup::DatabaseFacts;
 use crate::domain::id::DatabaseName;
 use crate::domain::restore::mark::Mark;
 use crate::domain::restore::name;
-pub use server::{Recovery, Rights, ServerFacts, server_facts};
+pub use server::{Recovery, Rights, ServerFacts, is_same_server, server_facts};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -38,7 +38,8 @@ impl DatabaseEntry {
 }
 
 /// What a database is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DatabaseRole {
     /// Somebody's.
     Ordinary,
@@ -46,6 +47,8 @@ pub enum DatabaseRole {
     Template,
     /// It takes no connections, so nothing can be read from it.
     Closed,
+    /// Somebody's, and this login may not enter it.
+    Forbidden,
     /// A restore makes it, or put it aside: nobody's live database.
     Aside,
 }
@@ -59,14 +62,14 @@ pub async fn databases(session: &mut Session) -> Result<Vec<DatabaseEntry>, Post
     struct Row {
         name: String,
         oid: u32,
-        is_template: bool,
-        allows_connections: bool,
+        role: DatabaseRole,
         comment: Option<String>,
     }
     // datconnlimit -2 marks a database whose DROP was interrupted.
     let sql = "\
-SELECT d.datname AS name, d.oid::pg_catalog.int8 AS oid, d.datistemplate AS is_template,
-  d.datallowconn AND d.datconnlimit <> -2 AS allows_connections,
+SELECT d.datname AS name, d.oid::pg_catalog.int8 AS oid,
+  CASE WHEN d.datistemplate THEN 'template' WHEN NOT d.datallowconn OR d.datconnlimit = -2 THEN 'closed'
+    WHEN NOT pg_catalog.has_database_privilege(d.oid, 'CONNECT') THEN 'forbidden' ELSE 'ordinary' END AS role,
   pg_catalog.encode(pg_catalog.textsend(pg_catalog.shobj_description(d.oid, 'pg_database')), 'hex') AS comment
 FROM pg_catalog.pg_database AS d ORDER BY d.datname::pg_catalog.text COLLATE \"C\"";
     let rows: Vec<Row> = session.rows(sql, DEADLINE).await?;
@@ -74,11 +77,7 @@ FROM pg_catalog.pg_database AS d ORDER BY d.datname::pg_catalog.text COLLATE \"C
         let mut entry = DatabaseEntry {
             name: DatabaseName::new(row.name),
             oid: row.oid,
-            role: match (row.is_template, row.allows_connections) {
-                (true, _) => DatabaseRole::Template,
-                (false, true) => DatabaseRole::Ordinary,
-                (false, false) => DatabaseRole::Closed,
-            },
+            role: row.role,
             comment: row.comment.as_deref().map(read_comment),
         };
         // A copy has its name an instant before its mark.
@@ -96,6 +95,23 @@ fn read_comment(digits: &str) -> String {
     let bytes =
         pairs.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
     String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
+}
+
+/// Whether a session is with this very database.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn is_within(
+    session: &mut Session,
+    database: &DatabaseName,
+) -> Result<bool, PostgresError> {
+    #[derive(Deserialize)]
+    struct Row {
+        name: String,
+    }
+    let sql = "SELECT pg_catalog.current_database() AS name";
+    let row: Row = session.row(sql, DEADLINE).await?;
+    Ok(row.name == database.as_str())
 }
 
 /// Whether the session's database holds tables (or large objects) that are no extension's own.

@@ -62,9 +62,28 @@ enum Place {
     Image,
     /// A scratch server in this folder.
     Scratch(String),
+    /// A server elsewhere.
+    Network(Network),
 }
 
-/// Who logs in, through the server's own Unix socket.
+/// A server that is reached over the network, as libpq wants to know it, and the programs that reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The folder of psql, `pg_dump` and the others.
+    pub programs: String,
+    /// libpq's parameters beside user and database: host, port, TLS. In the connection string, where libpq refuses what it
+    /// does not know; a variable that it does not know it overlooks.
+    pub parameters: Vec<(String, String)>,
+    /// The file with the password, when there is one.
+    pub passfile: Option<String>,
+    /// The database for what concerns all of them.
+    pub entry: DatabaseName,
+}
+
+/// The parameter that carries settings of a session.
+const OPTIONS: &str = "options";
+
+/// Who logs in: through the server's own Unix socket, or over the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The role.
@@ -84,6 +103,32 @@ impl Login {
         }
     }
 
+    /// A login over the network; the password is in the passfile.
+    pub fn network(user: impl Into<String>, network: Network) -> Self {
+        Self {
+            user: user.into(),
+            password: None,
+            place: Place::Network(network),
+        }
+    }
+
+    /// The same with programs of this folder; one at a socket has its own.
+    #[must_use]
+    pub fn with_programs(mut self, folder: impl Into<String>) -> Self {
+        if let Place::Network(network) = &mut self.place {
+            network.programs = folder.into();
+        }
+        self
+    }
+
+    /// The database for what concerns all of them; `template1` exists even where `postgres` was dropped.
+    pub(super) fn entry(&self) -> DatabaseName {
+        match &self.place {
+            Place::Network(network) => network.entry.clone(),
+            Place::Image | Place::Scratch(_) => DatabaseName::new("template1"),
+        }
+    }
+
     /// A login to a scratch server whose files stand in `folder`.
     pub(super) fn scratch(user: impl Into<String>, folder: impl Into<String>) -> Self {
         Self {
@@ -98,16 +143,47 @@ impl Login {
         match &self.place {
             Place::Image => name.to_owned(),
             Place::Scratch(folder) => format!("{folder}/bin/{name}"),
+            Place::Network(network) => format!("{}/{name}", network.programs),
         }
     }
 
     /// A connection string; a bare name with `=` or a URI's prefix in it would be parsed as one.
     pub(super) fn connection(&self, database: &DatabaseName) -> String {
-        format!(
+        let mut text = format!(
             "user={} dbname={}",
             quote::connection_value(&self.user),
             quote::connection_value(database.as_str())
-        )
+        );
+        if let Place::Network(network) = &self.place {
+            let parameters = network.parameters.iter();
+            for (name, value) in parameters.filter(|(name, _)| name != OPTIONS) {
+                let value = quote::connection_value(value);
+                text.extend([" ", name.as_str(), "=", value.as_str()]);
+            }
+        }
+        text
+    }
+
+    /// `PGOPTIONS` with these settings, behind those that the server's own address asks for.
+    pub(super) fn with_options(
+        &self,
+        mut env: Vec<(String, String)>,
+        options: &str,
+    ) -> Vec<(String, String)> {
+        let asked = self.options();
+        env.retain(|(name, _)| name != "PGOPTIONS");
+        let all = [asked.unwrap_or_default(), options].join(" ");
+        env.push(pair("PGOPTIONS", all.trim()));
+        env
+    }
+
+    fn options(&self) -> Option<&str> {
+        let Place::Network(network) = &self.place else {
+            return None;
+        };
+        let mut parameters = network.parameters.iter();
+        let found = parameters.find(|(name, _)| name == OPTIONS);
+        found.map(|(_, value)| value.as_str())
     }
 
     /// The variables every program gets.
@@ -129,6 +205,16 @@ impl Login {
         if let Place::Scratch(folder) = &self.place {
             env.push(pair("PGHOST", &format!("{folder}/socket")));
             env.push(pair("PGPORT", "5432"));
+        }
+        if let Place::Network(network) = &self.place {
+            // Set and empty: what the container's own variables say is about other servers, and a password there would be
+            // taken before that of the file.
+            for name in ["PGPASSWORD", "PGHOSTADDR"] {
+                env.push(pair(name, ""));
+            }
+            let passfile = network.passfile.as_deref();
+            env.extend(passfile.map(|path| pair("PGPASSFILE", path)));
+            env.extend(self.options().map(|options| pair("PGOPTIONS", options)));
         }
         env
     }
@@ -236,6 +322,45 @@ mod tests {
             command.argv.last().unwrap(),
             "user='app' dbname='a=b \\'c\\''"
         );
+    }
+
+    #[test]
+    fn a_network_login_names_its_server_and_a_file_with_the_password() {
+        let parameter = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let login = Login::network(
+            "app",
+            Network {
+                programs: "/usr/lib/postgresql/17/bin".to_owned(),
+                parameters: vec![
+                    parameter("host", "db.example"),
+                    parameter("sslmode", "verify-full"),
+                    parameter("options", "-c role=x"),
+                ],
+                passfile: Some("/dev/shm/x".to_owned()),
+                entry: DatabaseName::new("shop"),
+            },
+        );
+        let name = ApplicationName::build(&ProjectName::new("shop"), "backup");
+        let command = psql_command(&login, &DatabaseName::new("shop"), &name);
+        assert_eq!(
+            command.argv.first().unwrap(),
+            "/usr/lib/postgresql/17/bin/psql"
+        );
+        assert_eq!(
+            command.argv.last().unwrap(),
+            "user='app' dbname='shop' host='db.example' sslmode='verify-full'"
+        );
+        for (name, value) in [
+            ("PGPASSFILE", "/dev/shm/x"),
+            ("PGPASSWORD", ""),
+            ("PGOPTIONS", "-c role=x"),
+        ] {
+            assert!(command.env.contains(&parameter(name, value)), "{name}");
+        }
+        let both = login.with_options(command.env, "-c lock_timeout=0");
+        let options = both.iter().filter(|(name, _)| name == "PGOPTIONS");
+        let options: Vec<&str> = options.map(|(_, value)| value.as_str()).collect();
+        assert_eq!(options, ["-c role=x -c lock_timeout=0"]);
     }
 
     #[test]

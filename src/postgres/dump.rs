@@ -142,9 +142,20 @@ pub fn roles_command(login: &Login, application: &ApplicationName) -> CommandSpe
     dumpall("--roles-only", login, application)
 }
 
+/// The same without passwords, for a role that may not read them.
+pub fn globals_without_passwords_command(
+    login: &Login,
+    application: &ApplicationName,
+) -> CommandSpec {
+    let mut spec = globals_command(login, application);
+    spec.argv.push("--no-role-passwords".to_owned());
+    spec
+}
+
 fn dumpall(part: &str, login: &Login, application: &ApplicationName) -> CommandSpec {
-    // Any database serves; `template1` exists even where `postgres` was dropped.
-    let connection = login.connection(&DatabaseName::new("template1"));
+    // Any database serves.
+    let entry = login.entry();
+    let connection = login.connection(&entry);
     CommandSpec {
         argv: vec![
             login.program("pg_dumpall"),
@@ -152,7 +163,7 @@ fn dumpall(part: &str, login: &Login, application: &ApplicationName) -> CommandS
             "-w".to_owned(),
             "--encoding=UTF8".to_owned(),
             "-l".to_owned(),
-            "template1".to_owned(),
+            entry.as_str().to_owned(),
             "-d".to_owned(),
             connection,
         ],

@@ -37,6 +37,16 @@ pub enum PostgresError {
         /// What kind of failure it is.
         condition: Condition,
     },
+    /// A program that reached for a server outside the stack ended badly.
+    #[error("{program} said {message:?}{}", .condition.advice_outside())]
+    Outside {
+        /// Such as psql.
+        program: String,
+        /// Its last words, bounded.
+        message: String,
+        /// What kind of failure it is.
+        condition: Condition,
+    },
     /// No connection over the network came about.
     #[error("could not connect to {address}; is the server running and on a shared network?")]
     Connect {
@@ -88,6 +98,35 @@ impl PostgresError {
         }
     }
 
+    /// The same failure with the advice for a server outside the stack: no container's settings are about it.
+    #[must_use]
+    pub fn outside(self) -> Self {
+        match self {
+            Self::Program {
+                program,
+                message,
+                condition,
+            } => Self::Outside {
+                program,
+                message,
+                condition,
+            },
+            other => other,
+        }
+    }
+
+    /// Whether it is this database that may not be entered, rather than the server.
+    pub fn is_about_database(&self) -> bool {
+        match self.condition() {
+            Some(Condition::UnknownDatabase) => true,
+            Some(Condition::PermissionDenied(object)) => object
+                .as_ref()
+                .is_some_and(|object| object.starts_with("database ")),
+            Some(Condition::LoginRefused) => self.to_string().contains("pg_hba.conf"),
+            _ => false,
+        }
+    }
+
     pub(super) fn answer(what: impl AsRef<str>) -> Self {
         Self::Answer {
             what: bounded(what.as_ref(), MESSAGE_LIMIT),
@@ -97,7 +136,9 @@ impl PostgresError {
     /// The known condition behind it, when there is one.
     pub fn condition(&self) -> Option<&Condition> {
         match self {
-            Self::Server { condition, .. } | Self::Program { condition, .. } => Some(condition),
+            Self::Server { condition, .. }
+            | Self::Program { condition, .. }
+            | Self::Outside { condition, .. } => Some(condition),
             _ => None,
         }
     }
@@ -105,7 +146,9 @@ impl PostgresError {
     /// Whether the same call may succeed later.
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Server { condition, .. } | Self::Program { condition, .. } => condition.kind(),
+            Self::Server { condition, .. }
+            | Self::Program { condition, .. }
+            | Self::Outside { condition, .. } => condition.kind(),
             Self::Connect { .. } | Self::Lost { .. } | Self::Deadline { .. } | Self::Closed => {
                 FailureKind::Transient
             }
@@ -189,6 +232,14 @@ mod tests {
             (
                 "pg_dump: error: aborting because of server version mismatch\npg_dump: detail: server version: 17.2; pg_dump version: 15.18",
                 Condition::VersionMismatch,
+            ),
+            (
+                "psql: error: connection to server at \"db\" (10.0.0.2), port 5432 failed: SSL error: certificate verify failed",
+                Condition::Untrusted,
+            ),
+            (
+                "psql: error: connection to server at \"db\" (10.0.0.2), port 5432 failed: server certificate for \"other\" does not match host name \"db\"",
+                Condition::Untrusted,
             ),
             (
                 "pg_restore: error: could not read from input file: end of file",

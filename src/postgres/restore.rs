@@ -71,11 +71,10 @@ impl IntoRequest<'_> {
         let mut argv = vec![self.login.program(program)];
         argv.extend(words.iter().map(|&word| word.to_owned()));
         argv.extend(["-d".to_owned(), self.login.connection(self.database)]);
-        let mut env = self.login.environment(self.application);
-        env.push(pair("PGOPTIONS", options));
+        let env = self.login.environment(self.application);
         CommandSpec {
             argv: self.unpacking.before(argv),
-            env,
+            env: self.login.with_options(env, options),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::catalog::server::system_identifier;
 use super::failure::PostgresError;
 use super::session::Session;
 use crate::domain::id::Revision;
@@ -109,7 +110,7 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
-/// What decides whether a migration has anything to do, read in one query.
+/// What decides whether a migration has anything to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationState {
     /// Changes with every initdb.
@@ -122,17 +123,17 @@ pub struct MigrationState {
     pub tool: Option<&'static str>,
 }
 
-/// Reads identity and revision of the session's database in one query.
+/// Reads the identity of the session's server, and in one query that and the revision of its database.
 ///
 /// # Errors
 /// As [`Session::row`], such as no right to read the tool's table.
 pub async fn migration_state(session: &mut Session) -> Result<MigrationState, PostgresError> {
     #[derive(Deserialize)]
     struct Row {
-        system_identifier: String,
         database_oid: u32,
         found: Vec<Found>,
     }
+    let system_identifier = system_identifier(session).await?;
     let row: Row = session.row(&state_sql(), DEADLINE).await?;
     let recorded = recorded(row.found)?;
     let tool = match recorded.as_slice() {
@@ -140,7 +141,7 @@ pub async fn migration_state(session: &mut Session) -> Result<MigrationState, Po
         _ => None,
     };
     Ok(MigrationState {
-        system_identifier: row.system_identifier,
+        system_identifier,
         database_oid: row.database_oid,
         revision: join(&recorded),
         tool,
@@ -173,8 +174,7 @@ fn state_sql() -> String {
         })
         .collect();
     format!(
-        "SELECT (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()) AS system_identifier,
-  (SELECT d.oid::pg_catalog.int8 FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) AS database_oid,
+        "SELECT (SELECT d.oid::pg_catalog.int8 FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) AS database_oid,
   (SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('tool', f.tool, 'relation', f.relation,
       'revision', (SELECT s.word FROM pg_catalog.ts_stat({LEXEME} || pg_catalog.format(f.query, f.relation)
         || ') AS r(v) WHERE r.v <> ''''') AS s LIMIT 1))

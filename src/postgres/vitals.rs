@@ -16,7 +16,7 @@ SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity
     WHERE backend_type = 'client backend') AS connections,
   pg_catalog.current_setting('max_connections')::pg_catalog.int8 AS max_connections,
   (SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_database_size(oid)), 0)::pg_catalog.int8
-    FROM pg_catalog.pg_database WHERE datallowconn) AS size,
+    FROM pg_catalog.pg_database WHERE datallowconn AND pg_catalog.has_database_privilege(oid, 'CONNECT')) AS size,
   (SELECT COALESCE(pg_catalog.max(EXTRACT(EPOCH FROM
       pg_catalog.clock_timestamp() - xact_start)), 0)::pg_catalog.int8
     FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend') AS longest_transaction";

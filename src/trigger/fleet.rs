@@ -15,7 +15,7 @@ use crate::domain::failure::chain;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{ProjectName, ServiceName};
 use crate::domain::label::StackDefaults;
-use crate::domain::roster::{Roster, read_roster};
+use crate::domain::roster::{Roster, RosterServer, read_roster};
 
 /// A lost event costs at most this long.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -34,6 +34,8 @@ pub struct FleetTrigger {
     pub project: ProjectName,
     /// Defaults for what labels leave open.
     pub defaults: StackDefaults,
+    /// The servers outside the stack.
+    pub outside: Vec<RosterServer>,
 }
 
 impl FleetTrigger {
@@ -73,7 +75,7 @@ impl FleetTrigger {
         if picture.docker == Reach::Reached && shows(&picture, fleet) {
             return;
         }
-        let roster = read_roster(fleet, &self.defaults);
+        let roster = read_roster(fleet, &self.defaults, &self.outside);
         tell_problems(&picture, &roster);
         self.board
             .update(|picture| put_roster(picture, fleet, roster));
@@ -86,16 +88,16 @@ fn drain(hints: &mut (impl Stream + Unpin)) {
 }
 
 fn tell_problems(picture: &Picture, roster: &Roster) {
-    for problem in roster.problems.iter().map(ToString::to_string) {
+    for problem in roster.complaints() {
         if !picture.label_problems.contains(&problem) {
-            warn!(problem = %problem, "a label has no effect");
+            warn!(problem = %problem, "a label or a setting has no effect");
         }
     }
 }
 
 fn put_roster(picture: &mut Picture, fleet: &Fleet, roster: Roster) {
     picture.docker = Reach::Reached;
-    picture.label_problems = roster.problems.iter().map(ToString::to_string).collect();
+    picture.label_problems = roster.complaints();
     let mut services: BTreeMap<ServiceName, ServicePicture> = BTreeMap::new();
     for container in fleet.services() {
         let Some(entry) = roster.services.get(&container.service) else {

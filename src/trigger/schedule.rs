@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::domain::backup::{Backup, Content, Destination, Level, Means, Reason, Series};
 use crate::domain::id::DatabaseRef;
-use crate::domain::job::{BackupScope, JobRequest, Submission};
+use crate::domain::job::{BackupScope, JobKind, JobRequest, JobState, Submission};
 use crate::domain::schedule::Schedule;
 use crate::domain::schedule::due::{Due, History, is_due, newest_success};
 use crate::domain::unit::Timestamp;
@@ -102,17 +102,28 @@ async fn begin_ticking(wake: &Arc<Notify>) -> Result<JobScheduler, JobSchedulerE
 
 /// Everything to ask for now, in order.
 fn due_requests(picture: &Picture, now: Timestamp) -> Vec<JobRequest> {
-    let backups = due_backups(picture, now).requests.into_iter();
-    let backups = backups.map(|(reason, databases)| JobRequest::Backup {
-        scope: BackupScope::Databases(databases),
-        reason,
-    });
+    // What a backup on its way has done is known when it ends: asked for now, it would be done twice. There is one at a time, so
+    // that nothing is late.
+    let backups = Some(due_backups(picture, now).requests).filter(|_| !is_backing_up(picture));
+    let backups = backups
+        .into_iter()
+        .flatten()
+        .map(|(reason, databases)| JobRequest::Backup {
+            scope: BackupScope::Databases(databases),
+            reason,
+        });
     // A first proof comes before a drill, and both before what only reads.
     let proof = due_proof(picture, now)
         .or_else(|| watch::due_drill(picture, now))
         .or_else(|| watch::due_reread(picture, now));
     let copy = copying::due_copy(picture, now);
     backups.chain(proof).chain(copy).collect()
+}
+
+fn is_backing_up(picture: &Picture) -> bool {
+    let is_open = |state: &JobState| !matches!(state, JobState::Ended { .. });
+    let mut jobs = picture.jobs.iter();
+    jobs.any(|job| job.kind == JobKind::Backup && is_open(&job.state))
 }
 
 /// What is due now, and when each server's next backup is.
@@ -264,7 +275,59 @@ fn due_proof_of(asked: &ProofAsked<'_>, now: Timestamp) -> Option<(Timestamp, Jo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::JobPicture;
+    use crate::domain::external::address::parse_address;
+    use crate::domain::external::{Clients, ExternalServer, Station, Wishes, enter};
+    use crate::domain::id::{DatabaseName, JobId, ProjectName, ServiceName};
+    use crate::domain::label::StackDefaults;
+    use crate::domain::label::value::parse_keep;
+    use crate::domain::policy::DatabaseSelection;
     use crate::domain::schedule::Zone;
+
+    fn with_a_database_that_is_due(now: Timestamp) -> Picture {
+        let project = ProjectName::new("stack");
+        let server = ExternalServer {
+            name: ServiceName::new("shop"),
+            address: parse_address("postgres://app@db.example/shop").unwrap(),
+            image: None,
+            wishes: Wishes::default(),
+        };
+        let defaults = StackDefaults {
+            schedule: Schedule::nightly(&project, Zone::UTC).unwrap(),
+            drill: Schedule::weekly(&project, Zone::UTC).unwrap(),
+            keep: parse_keep("last=3").unwrap(),
+            verify: Level::Content,
+            databases: DatabaseSelection::All,
+            zone: Zone::UTC,
+        };
+        let station = Station {
+            container: None,
+            clients: Clients::Missing("none"),
+        };
+        let entered = enter(&[server], &defaults, &station).remove(0);
+        let mut shown = ServerPicture::new(entered.target, entered.policy);
+        let name = |database| DatabaseRef::new(shown.service.clone(), DatabaseName::new(database));
+        shown.databases = vec![name("shop")];
+        let mut picture = Picture::new(project, now);
+        picture.servers.insert(shown.service.clone(), shown);
+        picture
+    }
+
+    #[test]
+    fn what_a_backup_on_its_way_may_be_doing_is_not_asked_for_again() {
+        let now: Timestamp = "2026-01-21T12:00:00Z".parse().unwrap();
+        let mut picture = with_a_database_that_is_due(now);
+        assert_eq!(due_requests(&picture, now).len(), 1);
+        picture.put_job(JobPicture {
+            id: JobId::new("backup-1"),
+            kind: JobKind::Backup,
+            subject: "shop/shop and another".to_owned(),
+            asked_at: now,
+            state: JobState::Running { since: now },
+            doing: None,
+        });
+        assert_eq!(due_requests(&picture, now), []);
+    }
 
     #[test]
     fn an_empty_database_waits_for_the_schedule_or_for_its_first_table() {

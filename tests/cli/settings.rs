@@ -47,6 +47,7 @@ fn config_shows_every_setting_and_its_origin() {
     STACKWARDEN_TELEGRAM_API      https://api.telegram.org                                       default
     STACKWARDEN_PING_URL          nobody is pinged                                               default
     SSL_CERT_FILE                 /etc/ssl/certs/ca-certificates.crt                             default
+    STACKWARDEN_EXTERNAL          none                                                           default
     STACKWARDEN_S3_BUCKET         no bucket: backups are on disk only                            default
     STACKWARDEN_S3_PREFIX         none                                                           default
     STACKWARDEN_S3_ENDPOINT       Amazon S3 in the region                                        default
@@ -101,6 +102,7 @@ fn config_for_programs_is_json() {
     STACKWARDEN_BACKUP_VERIFY: content (default)
     STACKWARDEN_CONTROL: 0.0.0.0:9181 (default)
     STACKWARDEN_DEADLINE: 12h (default)
+    STACKWARDEN_EXTERNAL: none (default)
     STACKWARDEN_LISTEN: 0.0.0.0:9180 (default)
     STACKWARDEN_LOG: info (default)
     STACKWARDEN_LOG_FORMAT: json (default)
@@ -274,6 +276,42 @@ fn several_mistakes_are_shown_together() {
     STACKWARDEN_BACKUP_SCHEDULE: "61" is no minute; write a number from 0 to 59, a range such as 0-59, a list, * or */2, as in "0 2 * * *"
     STACKWARDEN_BACKUP_KEEP: "7d" is no rule; write NAME=NUMBER, such as within=7d,weekly=4,monthly=12
     "#);
+}
+
+#[test]
+fn every_mistake_in_the_servers_outside_the_stack_is_told_and_no_password() {
+    let servers = r#"[{"name": "shop", "url": "postgres://app:hunter2@db/shop?sslmod=verify-full", "pasword_file": "/x"},
+        {"name": "other", "url": "sqlite:///hunter2.db", "ca": "/nowhere/ca.pem"}]"#;
+    let ended = stackwarden(&["run"])
+        .with("STACKWARDEN_EXTERNAL", servers)
+        .run();
+    assert_mistakes(
+        &ended,
+        &[
+            "STACKWARDEN_EXTERNAL: entry 1 (shop): no such key \"pasword_file\", did you mean password_file?",
+            "STACKWARDEN_EXTERNAL: entry 1 (shop): url: libpq has no parameter sslmod",
+            "STACKWARDEN_EXTERNAL: entry 2 (other): ca: cannot read /nowhere/ca.pem",
+            "STACKWARDEN_EXTERNAL: entry 2 (other): url: it is no URL of Postgres",
+        ],
+    );
+    assert!(
+        !ended.everything().contains("hunter2"),
+        "{}",
+        ended.everything()
+    );
+    let shown = stackwarden(&["config"])
+        .with(
+            "STACKWARDEN_EXTERNAL",
+            r#"[{"name": "shop", "url": "postgres://app:hunter2@db/shop"}]"#,
+        )
+        .run();
+    assert_eq!(shown.code, 0, "{}", shown.everything());
+    assert!(
+        shown.output.contains("STACKWARDEN_EXTERNAL          ***"),
+        "{}",
+        shown.output
+    );
+    assert!(!shown.everything().contains("hunter2"));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod artefact;
 mod builder;
+mod clients;
 mod fresh;
 mod guardian;
 mod http;
@@ -16,6 +17,7 @@ mod watch;
 
 pub use artefact::{Artefact, names};
 pub use builder::{DATABASE, GATE, SIDECAR, Service, StackBuilder, image_tag};
+pub use clients::with_clients;
 pub use fresh::FreshServer;
 pub use http::HttpAnswer;
 pub use program::{Ran, docker, finish, run};

@@ -24,6 +24,7 @@ mod corruptions;
 mod demo;
 mod encodings;
 mod extensions;
+mod external;
 mod faults;
 mod first_backup;
 mod foreign;

@@ -274,14 +274,18 @@ impl Search<'_> {
                 service: self.service(),
             });
         }
-        let backed_up: Vec<&Server> = self
-            .servers
-            .iter()
+        // Who says nothing means the stack's own server, where it has one.
+        let own = |server: &&Server| server.outside.is_none();
+        let mut meant: Vec<&Server> = self.servers.iter().filter(own).collect();
+        if meant.is_empty() {
+            meant.extend(self.servers);
+        }
+        let backed_up = meant.iter().copied();
+        let backed_up: Vec<&Server> = backed_up
             .filter(|server| server.switch == BackupSwitch::On)
             .collect();
-        let only = match (backed_up.as_slice(), self.servers) {
-            ([only], _) => Some(*only),
-            ([], [only]) => Some(only),
+        let only = match (backed_up.as_slice(), meant.as_slice()) {
+            ([only], _) | ([], [only]) => Some(*only),
             _ => None,
         };
         only.and_then(|server| {

@@ -8,6 +8,8 @@ use super::migration::find_migration_database;
 use super::secret::Secret;
 use super::url::parse_database_url;
 use super::*;
+use crate::domain::external::address::parse_address;
+use crate::domain::external::{Clients, Outside};
 use crate::domain::fleet::{ContainerState, DockerHealth, Environment, NetworkAttachment};
 use crate::domain::id::{DatabaseName, DatabaseRef, ImageId, ProjectName};
 use crate::domain::policy::{BackupBefore, CommandLine, EntrypointPolicy, MigrationPolicy};
@@ -419,6 +421,32 @@ fn the_label_decides_and_must_name_a_server() {
             .contains("redis is no Postgres service of this stack (it has postgres)"),
         "{error}"
     );
+}
+
+#[test]
+fn a_server_outside_is_meant_by_its_host_and_never_by_silence_where_the_stack_has_one() {
+    let own = find_server(&postgres("postgres")).unwrap();
+    let address = parse_address("postgres://app@db.example/shop").unwrap();
+    let far = Server {
+        service: ServiceName::new("shop-db"),
+        hosts: ["db.example", "shop-db"].map(str::to_owned).into(),
+        outside: Some(Outside {
+            address,
+            image: None,
+            clients: Clients::Missing("none"),
+        }),
+        ..own.clone()
+    };
+    let app = |environment: &[&str]| container("api", "team/api", environment);
+    let found = |environment: &[&str], servers: &[Server]| {
+        let found = find_migration_database(&app(environment), &policy(None), servers);
+        found.map(|database| database.to_string())
+    };
+    let both = [own, far.clone()];
+    assert_eq!(found(&[], &both).unwrap(), "postgres/app");
+    assert_eq!(found(&[], &[far]).unwrap(), "shop-db/app");
+    let url = ["DATABASE_URL=postgres://app@db.example/shop"];
+    assert_eq!(found(&url, &both).unwrap(), "shop-db/shop");
 }
 
 proptest! {

@@ -56,7 +56,7 @@ pub(super) fn is_postgres(text: &str) -> bool {
 }
 
 /// What stands behind the scheme; `postgresql+psycopg2` and the like name a driver.
-fn find_rest(text: &str) -> Option<&str> {
+pub(in crate::domain) fn find_rest(text: &str) -> Option<&str> {
     let (scheme, rest) = text.trim().split_once("://")?;
     let lower = scheme.to_lowercase();
     let base = lower.split('+').next()?;
@@ -89,7 +89,7 @@ fn find_text(text: String) -> Option<String> {
 }
 
 /// `None` where a percent sign stands alone or the bytes are no text.
-fn decode(text: &str) -> Option<String> {
+pub(in crate::domain) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -21,7 +21,7 @@ use crate::job::copy::along::Copied;
 use crate::job::server;
 use crate::job::{JobContext, Run};
 use crate::postgres::catalog::{self, ServerFacts};
-use crate::postgres::{ApplicationName, dump};
+use crate::postgres::{ApplicationName, CommandSpec, Condition, dump};
 use crate::store::StoreError;
 use crate::store::layout;
 use crate::store::read_back::ReadBack;
@@ -100,12 +100,18 @@ async fn take(
 ) -> Result<(String, Take), BackupError> {
     let work = async {
         let begun = Instant::now();
-        let sql = read(context, run, target).await?;
+        let Read { sql, passwords } = read(context, run, target).await?;
         let text = lasting(&sql);
         match known {
             Some((before, id)) if before == text => Ok((text, Take::Known(id))),
             _ => {
-                let taken = publish(context, run, target, Dump { sql, reason, begun }).await?;
+                let dump = Dump {
+                    sql,
+                    passwords,
+                    reason,
+                    begun,
+                };
+                let taken = publish(context, run, target, dump).await?;
                 Ok((text, Take::New(Box::new(taken))))
             }
         }
@@ -128,21 +134,72 @@ fn lasting(sql: &str) -> String {
 
 struct Dump {
     sql: String,
+    passwords: Passwords,
     reason: Reason,
     begun: Instant,
 }
 
-async fn read(
-    context: &JobContext,
-    run: &Run,
-    target: &ServerTarget,
-) -> Result<String, BackupError> {
-    let login = server::login(context, target).await?;
+/// Roles as SQL.
+struct Read {
+    sql: String,
+    passwords: Passwords,
+}
+
+/// Whether the roles carry their passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passwords {
+    Carried,
+    /// Who asked may not read them.
+    Missing,
+}
+
+impl Passwords {
+    /// What a proof does with the roles, in words.
+    fn told(self) -> &'static str {
+        match self {
+            Self::Carried => "roles are compared line by line",
+            Self::Missing => {
+                "roles are compared line by line; without their passwords, which the login may not read"
+            }
+        }
+    }
+}
+
+/// Reads the roles. Managed servers outside the stack keep the passwords to themselves; then the roles come without.
+async fn read(context: &JobContext, run: &Run, target: &ServerTarget) -> Result<Read, BackupError> {
+    let login = server::login_for_programs(context, run, target).await?;
     let application = ApplicationName::build(&context.project, run.id.as_str());
-    let asked = server::request(
-        dump::globals_command(&login, &application),
-        StdinMode::Absent,
+    let whole = dump::globals_command(&login, &application);
+    let refused = match run_dumpall(context, target, whole).await {
+        Ok(sql) => {
+            let passwords = Passwords::Carried;
+            return Ok(Read { sql, passwords });
+        }
+        Err(error) => error,
+    };
+    let is_denied = matches!(
+        &refused,
+        BackupError::Program { source, .. } if matches!(source.condition(), Some(Condition::PermissionDenied(_)))
     );
+    if !is_denied || target.server.outside.is_none() {
+        return Err(refused);
+    }
+    let without = dump::globals_without_passwords_command(&login, &application);
+    let sql = run_dumpall(context, target, without).await?;
+    let said =
+        "-- The roles come without their passwords: the login that read them may not see them.\n";
+    Ok(Read {
+        sql: format!("{said}{sql}"),
+        passwords: Passwords::Missing,
+    })
+}
+
+async fn run_dumpall(
+    context: &JobContext,
+    target: &ServerTarget,
+    command: CommandSpec,
+) -> Result<String, BackupError> {
+    let asked = server::request(command, StdinMode::Absent);
     let ran = context
         .docker
         .exec_collect(&target.container, asked, None, DEADLINE)
@@ -165,7 +222,12 @@ async fn publish(
     target: &ServerTarget,
     dump: Dump,
 ) -> Result<Taken, BackupError> {
-    let Dump { sql, reason, begun } = dump;
+    let Dump {
+        sql,
+        passwords,
+        reason,
+        begun,
+    } = dump;
     let began_at = context.clock.now();
     let mut connected = server::connect_maintenance(context, run, target).await?;
     let facts = catalog::server_facts(&mut connected.session).await;
@@ -185,6 +247,7 @@ async fn publish(
         reason,
         began_at,
         took: begun.elapsed(),
+        passwords,
     };
     let manifest = manifest(context, target, facts, &written, head);
     context.store.publish(written.stored, &manifest)?;
@@ -234,6 +297,7 @@ struct Head {
     reason: Reason,
     began_at: Timestamp,
     took: Duration,
+    passwords: Passwords,
 }
 
 fn manifest(
@@ -274,7 +338,7 @@ fn manifest(
         facts: None,
         revision: None,
         schema_fingerprint: None,
-        counted: Counted::Absent("roles are compared line by line".to_owned()),
+        counted: Counted::Absent(head.passwords.told().to_owned()),
         extent: None,
         suspicion: None,
         globals: None,

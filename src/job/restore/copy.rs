@@ -20,6 +20,7 @@ use crate::domain::restore::outside::{Outside, Placement};
 use crate::domain::room::database_size;
 use crate::job::server::{self, Connected, DatabaseLock, FeedRequest, Patience, feed};
 use crate::postgres::CommandSpec;
+use crate::postgres::catalog::is_same_server;
 use crate::postgres::mark::{comment_sql, mark_sql};
 use crate::postgres::restore::{self as sql, IntoRequest};
 
@@ -185,7 +186,10 @@ impl Site<'_> {
         };
         let outside = Outside::find(&schema).ok_or_else(no_dump)?;
         let roles = self.make_roles(material, manifest, &schema).await?;
-        let is_own = manifest.origin.system_identifier == self.facts.system_identifier;
+        let is_own = is_same_server(
+            &manifest.origin.system_identifier,
+            &self.facts.system_identifier,
+        );
         // Another server need not have the tablespaces.
         let placement = if is_own {
             Placement::AsWritten

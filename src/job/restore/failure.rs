@@ -108,6 +108,14 @@ pub enum RestoreError {
         "database postgres cannot be swapped, since what excludes others is held in it; restore it with --into NAME and rename it yourself"
     )]
     Maintenance,
+    /// The login may enter no other database than the one to be swapped.
+    #[error(
+        "database {database} cannot be swapped: the login may not enter database postgres, so that what excludes others is held in {database} itself; GRANT CONNECT ON DATABASE postgres to it, or restore with --into NAME and rename it yourself"
+    )]
+    Within {
+        /// The database.
+        database: DatabaseName,
+    },
     /// Something forbids the swap.
     #[error("database {database} cannot be swapped while there is {}; nothing was changed", .obstacles.join(" and "))]
     Forbidden {

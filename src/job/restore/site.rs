@@ -13,7 +13,7 @@ use crate::job::server::{self, Connected, ServerError};
 use crate::job::{JobContext, Run};
 use crate::postgres::catalog::{self, DatabaseEntry, Recovery, ServerFacts};
 use crate::postgres::restore as sql;
-use crate::postgres::{ApplicationName, CommandSpec, Condition, Login};
+use crate::postgres::{ApplicationName, CommandSpec, Login};
 
 /// The longest that a short program may take.
 const PROGRAM: Duration = Duration::from_mins(10);
@@ -37,12 +37,8 @@ impl<'a> Site<'a> {
         run: &'a Run,
         target: &'a ServerTarget,
     ) -> Result<Self, RestoreError> {
-        let postgres = DatabaseName::new("postgres");
-        match server::connect_patiently(context, run, target, &postgres).await {
-            Err(ServerError::Postgres { source, .. })
-                if source.condition() == Some(&Condition::UnknownDatabase) => {}
-            answer => drop(answer?),
-        }
+        let connect = || server::connect_maintenance(context, run, target);
+        drop(server::patiently(run, connect).await?);
         let mut maintenance = server::connect_maintenance(context, run, target).await?;
         let facts = catalog::server_facts(&mut maintenance.session).await;
         let facts = facts.map_err(|source| maintenance.error(source))?;
@@ -55,7 +51,7 @@ impl<'a> Site<'a> {
             context,
             run,
             target,
-            login: server::login(context, target).await?,
+            login: server::login_for_programs(context, run, target).await?,
             application: ApplicationName::build(&context.project, run.id.as_str()),
             facts,
         })
@@ -103,6 +99,10 @@ impl<'a> Site<'a> {
 
     /// Refuses what would not fit. A figure that nobody knows stops nothing.
     pub(super) async fn expect_room(&self, database: ByteCount) -> Result<(), RestoreError> {
+        if self.target.server.outside.is_some() {
+            // Its disk is nobody's to look at from here; it says so itself when it is full.
+            return Ok(());
+        }
         let mut maintenance = self.maintenance().await?;
         let folder = sql::data_folder(&mut maintenance.session).await;
         let folder = folder.map_err(|source| maintenance.error(source))?;

@@ -20,7 +20,7 @@ use crate::job::backup::{
     Locking, RunGlobals, SeriesOutcome, TakeRequest, outcome_of, take_database,
 };
 use crate::job::server;
-use crate::postgres::catalog::{self, DatabaseEntry};
+use crate::postgres::catalog::{self, DatabaseEntry, is_same_server};
 use crate::postgres::mark::comment_sql;
 use crate::postgres::restore as sql;
 
@@ -55,6 +55,11 @@ impl Site<'_> {
         let progress = &self.context.progress;
         progress.begin(JobKind::Restore, &subject, Step::Securing);
         let mut maintenance = self.maintenance().await?;
+        let within = catalog::is_within(&mut maintenance.session, database).await;
+        if within.map_err(|source| maintenance.error(source))? {
+            let database = database.clone();
+            return Err(RestoreError::Within { database });
+        }
         self.expect_no_obstacle(&mut maintenance, database).await?;
         drop(maintenance);
         self.expect_room(database_size(manifest)).await?;
@@ -187,7 +192,10 @@ impl Site<'_> {
         let database = manifest.series.content.database();
         let own_name = live.map(|it| &it.name).or(database);
         let own_name = own_name.cloned().unwrap_or_else(|| copy.clone());
-        let is_own = manifest.origin.system_identifier == self.facts.system_identifier;
+        let is_own = is_same_server(
+            &manifest.origin.system_identifier,
+            &self.facts.system_identifier,
+        );
         if let Some(live) = live.filter(|_| is_own)
             && self.holds_tables(&live.name).await?
         {

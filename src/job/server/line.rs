@@ -22,6 +22,7 @@ pub async fn begin(
     let (docker, container) = (&context.docker, &target.container);
     let failed = |source| docker_error(target, source);
     let address = match &context.own {
+        // The programs for a server outside run in our own container, which reaches itself at its own address.
         Some(own) => docker.find_shared_address(container, &own.id).await,
         None => Ok(None),
     };

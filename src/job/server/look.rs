@@ -1,6 +1,8 @@
 //! What a server holds and how it is, asked the cheap way where that works.
 
-use super::{Connected, PORT, ServerError, connect, connect_maintenance, docker_error, login};
+use super::{
+    Connected, PORT, ServerError, Side, connect, connect_maintenance, docker_error, login,
+};
 use crate::domain::health::ServerVitals;
 use crate::domain::id::DatabaseName;
 use crate::domain::policy::DatabaseSelection;
@@ -26,7 +28,8 @@ async fn connect_network(
     run: &Run,
     target: &ServerTarget,
 ) -> Result<Option<Connected>, ServerError> {
-    let Some(own) = &context.own else {
+    // Outside the stack libpq alone does what the URL asks for.
+    let (Some(own), None) = (&context.own, &target.server.outside) else {
         return Ok(None);
     };
     let found = context
@@ -48,6 +51,7 @@ async fn connect_network(
     Ok(session.map(|session| Connected {
         session,
         service,
+        side: Side::Stack,
         stderr: None,
     }))
 }
@@ -116,7 +120,8 @@ pub async fn look(
     })
 }
 
-/// The databases of a selection that are there: `*` leaves out templates, and `postgres` without tables.
+/// The databases of a selection that are there: `*` leaves out templates, `postgres` without tables, and outside
+/// the stack what the login may not enter.
 ///
 /// # Errors
 /// When the server does not answer. A named database that is missing is simply in the answer: its dump
@@ -134,10 +139,13 @@ pub async fn choose(
     let listed = crate::postgres::catalog::databases(&mut maintenance.session).await;
     let listed = listed.map_err(|source| maintenance.error(source))?;
     let mut chosen = Vec::new();
-    for entry in listed
-        .into_iter()
-        .filter(|it| it.role == DatabaseRole::Ordinary)
-    {
+    let is_meant = |role: DatabaseRole| match role {
+        DatabaseRole::Ordinary => true,
+        // A provider's own; in the stack it is a mistake, and its dump says so.
+        DatabaseRole::Forbidden => target.server.outside.is_none(),
+        DatabaseRole::Template | DatabaseRole::Closed | DatabaseRole::Aside => false,
+    };
+    for entry in listed.into_iter().filter(|it| is_meant(it.role)) {
         if entry.name.as_str() == "postgres"
             && !holds_tables(context, run, target, &entry.name).await?
         {

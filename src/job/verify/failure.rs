@@ -130,6 +130,14 @@ pub enum VerifyError {
         /// What it said.
         said: String,
     },
+    /// The image that was named for it.
+    #[error(
+        "the image {image}, in which STACKWARDEN_EXTERNAL lets its backups be proven, is not on this host; docker pull {image}"
+    )]
+    ImageAbsent {
+        /// Which.
+        image: String,
+    },
     /// A sealed file that is no backup of ours.
     #[error(
         "{} is sealed with age and is no backup of this stack; open it first: age -d -i KEY FILE > DUMP, and verify that", .file.display()

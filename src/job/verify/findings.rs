@@ -67,6 +67,21 @@ impl Findings {
         }
     }
 
+    /// The same of a copy in a server of another major version: what is equal there is equal, and what differs may be the
+    /// versions' doing, as a dump that is refused may be. So it refutes nothing.
+    #[must_use]
+    pub(in crate::job) fn across(self, dumped_from: u32, restored_into: u32) -> Self {
+        match self.differences.first() {
+            Some(first) if dumped_from != restored_into => {
+                let reason = format!(
+                    "it was dumped from PostgreSQL {dumped_from} and restored into {restored_into}, where it differs, which need not be its fault: {first}"
+                );
+                Self::stepped_down(Level::Archive, reason)
+            }
+            _ => self,
+        }
+    }
+
     pub(in crate::job) fn without(reason: &str) -> Self {
         Self {
             reason: Some(reason.to_owned()),
@@ -86,5 +101,25 @@ impl Findings {
         self.compared.extend(other.compared);
         self.differ(other.differences);
         self.other_schema = self.other_schema.take().or(other.other_schema);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_in_another_major_version_refutes_nothing() {
+        let wrong = || Findings::wrong_bytes("refused", "x.dump");
+        let here = wrong().across(17, 17);
+        assert_eq!((here.differences.len(), here.level), (1, None));
+        let elsewhere = wrong().across(15, 17);
+        assert_eq!(
+            (elsewhere.differences.len(), elsewhere.level),
+            (0, Some(Level::Archive))
+        );
+        assert!(elsewhere.reason.unwrap().contains("from PostgreSQL 15"));
+        let equal = Findings::stepped_down(Level::Content, "equal".to_owned()).across(15, 17);
+        assert_eq!(equal.level, Some(Level::Content));
     }
 }

@@ -25,6 +25,7 @@ use crate::postgres::scratch::{ScratchMemory, ScratchPlan, Unpacking, judge_unpa
 use crate::postgres::{ApplicationName, CommandSpec, Login, Session, psql_command};
 pub(super) use ending::{StartError, expect_success};
 pub(super) use model::Model;
+use model::{Gap, UNNAMED};
 pub use place::Place;
 
 /// Where the server's folder is in its container.
@@ -126,6 +127,9 @@ impl Scratch {
         material: Material,
         place: Place,
     ) -> Result<Self, StartError> {
+        if or_cancelled(run, model.find_gap(context)).await? == Some(Gap::Unnamed) {
+            return Err(StartError::Unserved(UNNAMED.to_owned()));
+        }
         let facts = or_cancelled(run, model.facts(context, run)).await?;
         let memory = context.limits.proof_memory;
         let log = write_ahead_log(material.database, place.memory(memory));

@@ -69,8 +69,7 @@ impl ServerFacts {
 /// Settings that a restore depends on and that no dump carries: what is preloaded, how money is read,
 /// and whatever extensions or views were given in the server's own configuration.
 const SERVER: &str = "\
-SELECT (SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()) AS system_identifier,
-  pg_catalog.current_setting('server_version_num')::pg_catalog.int8 AS version_number,
+SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int8 AS version_number,
   pg_catalog.current_setting('server_version') AS version,
   (SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.oid = 10) AS bootstrap_user,
   me.rolname AS current_user,
@@ -98,6 +97,38 @@ WHERE f.applied AND f.name LIKE '%.%' AND f.setting IS NOT NULL ORDER BY f.seqno
 const OPTIONS: &str = "\
 SELECT pg_catalog.pg_read_file('postmaster.opts', 0, 100000, true) AS options";
 
+/// What stands for the identifier of a server that does not tell it.
+pub const UNKNOWN_IDENTIFIER: &str = "unknown";
+
+/// Whether two identifiers are sure to be one server's.
+pub fn is_same_server(one: &str, other: &str) -> bool {
+    one == other && one != UNKNOWN_IDENTIFIER
+}
+
+/// The identifier that changes with every initdb. Some managed servers let nobody ask, and to be refused would break the
+/// transaction that asks: so whether we may is asked first.
+///
+/// # Errors
+/// As [`Session::row`].
+pub async fn system_identifier(session: &mut Session) -> Result<String, PostgresError> {
+    #[derive(Deserialize)]
+    struct May {
+        may: bool,
+    }
+    #[derive(Deserialize)]
+    struct Row {
+        identifier: String,
+    }
+    let may = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') AS may";
+    let asked: May = session.row(may, DEADLINE).await?;
+    if !asked.may {
+        return Ok(UNKNOWN_IDENTIFIER.to_owned());
+    }
+    let sql = "SELECT system_identifier::pg_catalog.text AS identifier FROM pg_catalog.pg_control_system()";
+    let row: Row = session.row(sql, DEADLINE).await?;
+    Ok(row.identifier)
+}
+
 /// Reads what is known of a server.
 ///
 /// # Errors
@@ -105,7 +136,6 @@ SELECT pg_catalog.pg_read_file('postmaster.opts', 0, 100000, true) AS options";
 pub async fn server_facts(session: &mut Session) -> Result<ServerFacts, PostgresError> {
     #[derive(Deserialize)]
     struct Row {
-        system_identifier: String,
         version_number: u32,
         version: String,
         bootstrap_user: String,
@@ -117,12 +147,13 @@ pub async fn server_facts(session: &mut Session) -> Result<ServerFacts, Postgres
         carried_settings: Vec<(String, String)>,
     }
     let row: Row = session.row(SERVER, DEADLINE).await?;
+    let identifier = system_identifier(session).await?;
     let mut carried_settings = row.carried_settings;
     if row.rights == Rights::Superuser {
         add_custom_settings(session, &mut carried_settings).await?;
     }
     Ok(ServerFacts {
-        system_identifier: row.system_identifier,
+        system_identifier: identifier,
         version_number: row.version_number,
         version: row.version,
         bootstrap_user: row.bootstrap_user,

@@ -17,6 +17,8 @@ pub enum Condition {
     TooManyConnections,
     /// No server at the socket or address.
     Unreachable,
+    /// The server does not prove who it is, or does not encrypt, as it was asked to.
+    Untrusted,
     /// A right is missing; on this object, where it is named.
     PermissionDenied(Option<String>),
     /// Row security hides rows from this role.
@@ -93,6 +95,7 @@ impl Condition {
             Self::LoginRefused
             | Self::UnknownRole
             | Self::UnknownDatabase
+            | Self::Untrusted
             | Self::PermissionDenied(_)
             | Self::RowSecurity
             | Self::VersionMismatch
@@ -116,6 +119,7 @@ impl Condition {
             Self::StartingUp | Self::Conflict => "; it will be tried again",
             Self::TooManyConnections => "; raise max_connections or close idle sessions",
             Self::Unreachable => "; is the server running?",
+            Self::Untrusted => "; it is not encrypted as it was asked for",
             Self::PermissionDenied(_) => {
                 "; a backup needs a superuser, or a role with pg_read_all_data and BYPASSRLS"
             }
@@ -134,6 +138,23 @@ impl Condition {
             Self::QueryCancelled => "; it was cancelled on the server",
             Self::DamagedArchive => "; the bytes are damaged or cut short",
             Self::Other => "",
+        }
+    }
+
+    /// The same for a server outside the stack.
+    pub fn advice_outside(&self) -> &'static str {
+        match self {
+            Self::LoginRefused | Self::UnknownRole => {
+                "; correct user and password in STACKWARDEN_EXTERNAL, or what the server's pg_hba.conf asks for"
+            }
+            Self::UnknownDatabase => "; correct url or databases in STACKWARDEN_EXTERNAL",
+            Self::Unreachable => {
+                "; is it running, and does it listen where stackwarden's container can reach it? A server on the same machine is host.docker.internal with extra_hosts: [\"host.docker.internal:host-gateway\"]"
+            }
+            Self::Untrusted => {
+                "; nothing was sent to it: correct sslmode, ca or the host's name in STACKWARDEN_EXTERNAL, or the server's certificate"
+            }
+            other => other.advice(),
         }
     }
 }
@@ -158,6 +179,12 @@ const SENTENCES: &[(&str, Condition)] = &[
     ("server closed the connection", Condition::Terminated),
     ("connection to server was lost", Condition::Terminated),
     ("SSL SYSCALL error", Condition::Terminated),
+    ("SSL error: unexpected eof", Condition::Terminated),
+    ("certificate verify failed", Condition::Untrusted),
+    ("does not match host name", Condition::Untrusted),
+    ("root certificate file", Condition::Untrusted),
+    ("does not support SSL", Condition::Untrusted),
+    ("channel binding", Condition::Untrusted),
     ("permission denied", Condition::PermissionDenied(None)),
     ("No space left on device", Condition::DiskFull),
     ("unexpected end of file", Condition::DamagedArchive),

@@ -107,7 +107,7 @@ fn indented(text: &str, by: &str) -> String {
     })
 }
 
-fn image() -> String {
+pub(super) fn image() -> String {
     std::env::var("STACKWARDEN_TEST_IMAGE").unwrap_or_else(|_| IMAGE.to_owned())
 }
 

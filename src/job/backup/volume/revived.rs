@@ -165,6 +165,7 @@ fn target(
                 password: PasswordSource::None,
                 default_database: TextSource::Value("postgres".to_owned()),
             },
+            outside: None,
         },
     }
 }

@@ -1,5 +1,6 @@
 //! What a scratch server is to be like: a live server, or one that is gone and was written down in a backup of it.
 
+use crate::docker::DockerError;
 use crate::domain::backup::{Likeness, Manifest};
 use crate::domain::id::ImageId;
 use crate::domain::roster::ServerTarget;
@@ -8,6 +9,16 @@ use crate::job::server;
 use crate::job::verify::VerifyError;
 use crate::job::{JobContext, Run};
 use crate::postgres::catalog::{self, Recovery, Rights, ServerFacts};
+
+/// What a proof of a server outside the stack is told that has no image.
+pub(super) const UNNAMED: &str = "STACKWARDEN_EXTERNAL names none for it; add \"image\": \"postgres:17\", of the major version that its dumps are written by";
+
+/// What is missing for a scratch server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// Nobody named an image for a server outside the stack.
+    Unnamed,
+}
 
 /// Whom a scratch server resembles.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +40,26 @@ impl<'a> Model<'a> {
         server.map(Self::Live).or(recorded)
     }
 
+    /// Looks for the image of a server outside the stack: nothing is pulled behind anybody's back.
+    pub(super) async fn find_gap(self, context: &JobContext) -> Result<Option<Gap>, VerifyError> {
+        let Self::Live(server) = self else {
+            return Ok(None);
+        };
+        let Some(outside) = &server.server.outside else {
+            return Ok(None);
+        };
+        let Some(image) = &outside.image else {
+            return Ok(Some(Gap::Unnamed));
+        };
+        match context.docker.image_content(&server.image_id).await {
+            Ok(_) => Ok(None),
+            Err(DockerError::NotFound { .. }) => Err(VerifyError::ImageAbsent {
+                image: image.clone(),
+            }),
+            Err(error) => Err(VerifyError::Docker(error)),
+        }
+    }
+
     /// What is known of it.
     pub(super) async fn facts(
         self,
@@ -39,7 +70,8 @@ impl<'a> Model<'a> {
             Self::Live(server) => {
                 let mut connected = server::connect_maintenance(context, run, server).await?;
                 let facts = catalog::server_facts(&mut connected.session).await;
-                Ok(facts.map_err(|source| connected.error(source))?)
+                let facts = facts.map_err(|source| connected.error(source))?;
+                Ok(in_version_of_programs(server, facts))
             }
             Self::Recorded(manifest, likeness) => Ok(recorded(manifest, likeness)),
         }
@@ -53,6 +85,9 @@ impl<'a> Model<'a> {
         let Self::Live(server) = self else {
             return Ok(None);
         };
+        if server.server.outside.is_some() {
+            return Ok(None);
+        }
         let live = context.docker.server_container(&server.container).await;
         Ok(live.map_err(VerifyError::Docker)?.shm_size)
     }
@@ -63,6 +98,12 @@ impl<'a> Model<'a> {
         context: &JobContext,
         dumped: Option<ImageId>,
     ) -> Result<ImageId, VerifyError> {
+        // What was dumped from outside came from our own image, which holds no server.
+        if let Self::Live(server) = self
+            && server.server.outside.is_some()
+        {
+            return Ok(server.image_id.clone());
+        }
         if let Some(dumped) = dumped
             && context.docker.image_content(&dumped).await.is_ok()
         {
@@ -78,6 +119,19 @@ impl<'a> Model<'a> {
         found.ok_or_else(|| VerifyError::NoImage {
             image: image.clone(),
         })
+    }
+}
+
+/// What was dumped by the programs of a major version is restored by no older ones, whatever the server outside is.
+fn in_version_of_programs(server: &ServerTarget, facts: ServerFacts) -> ServerFacts {
+    let Some(outside) = &server.server.outside else {
+        return facts;
+    };
+    let major = outside.clients.find_for(facts.major());
+    let version_number = major.map_or(facts.version_number, |major| major * 10_000);
+    ServerFacts {
+        version_number,
+        ..facts
     }
 }
 
