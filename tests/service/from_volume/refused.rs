@@ -101,7 +101,7 @@ fn once(new: &Stack, options: &[&str], (volume, image): (&str, &str)) -> Ran {
 }
 
 fn in_place_it_works_where_there_is_room(new: &Stack, volume: &str, image: &str) {
-    let greedy = ["-e", "STACKWARDEN_PROOF_RESERVE=900TB"];
+    let greedy = ["-e", "STACKWARDEN_PROOF_RESERVE=900000GB"];
     let said = once(new, &greedy, (volume, image)).ended_with(1).said();
     assert!(
         said.contains("too little room for a copy of volume"),

@@ -90,7 +90,7 @@ fn it_comes_over(store: &Store, production: &Stack, staging: &Stack) {
     drop(staging.stackwarden(&["backups", "--fsck"]).said());
     drop(
         staging
-            .stackwarden(&["restore", "--undo", "--yes"])
+            .stackwarden(&["restore", "--undo", "--yes", "--database", "postgres/app"])
             .ended_with(0),
     );
     assert_eq!(staging.psql("app", "SELECT sum(id) FROM orders"), "7");
