@@ -9,7 +9,8 @@ use super::database::secret::Secret;
 use super::unit::Timestamp;
 use super::web::WebAddress;
 
-/// So far apart two clocks may be before it is said; stores refuse requests at fifteen minutes.
+/// So far apart two clocks may be before it is said. Stores refuse signatures at fifteen minutes; the client then signs by
+/// the store's clock, so that even this only costs a request.
 const NOTABLE_SKEW: TimeDelta = TimeDelta::minutes(2);
 
 /// What somebody has to see to where a store keeps what is removed.
@@ -231,7 +232,7 @@ impl Abilities {
         }
         if self.skew.abs() >= NOTABLE_SKEW {
             found.push(format!(
-                "its clock and ours are {} s apart; set the host's clock, at 15 minutes every request is refused",
+                "its clock and ours are {} s apart; set the host's clock: backups are dated and judged by it",
                 self.skew.num_seconds().abs()
             ));
         }

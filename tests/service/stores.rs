@@ -81,17 +81,13 @@ fn keys_in(stack: &Stack, bucket: &str) -> Vec<String> {
     keys.map(str::to_owned).collect()
 }
 
-/// What the other user may do, and nothing else: who wrote an object could read it otherwise.
+/// What the other user may do in the bucket; to read what he wrote himself Ceph lets him in any case.
 #[track_caller]
 fn allow(stack: &Stack, actions: &[&str]) {
-    let statement = |effect: &str, which: &str| {
-        serde_json::json!({
-            "Effect": effect, "Principal": {"AWS": ["arn:aws:iam:::user/other"]}, which: actions,
-            "Resource": [format!("arn:aws:s3:::{BUCKET}"), format!("arn:aws:s3:::{BUCKET}/*")],
-        })
-    };
-    let statements = [statement("Allow", "Action"), statement("Deny", "NotAction")];
-    let policy = serde_json::json!({"Version": "2012-10-17", "Statement": statements});
+    let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/other"]}, "Action": actions,
+        "Resource": [format!("arn:aws:s3:::{BUCKET}"), format!("arn:aws:s3:::{BUCKET}/*")],
+    }]});
     let policy = policy.to_string();
     let words = [
         "s3api",
@@ -240,7 +236,7 @@ fn a_key_that_may_only_write_makes_no_copies_and_leaves_nothing_behind() {
     drop(stack.compose(&["up", "-d", "--wait", "store"]).ok());
     allow(&stack, &["s3:PutObject", "s3:AbortMultipartUpload"]);
     up(&stack, BULK);
-    let said = wait_for_status(&stack, "lets this key write but not read or list");
+    let said = wait_for_status(&stack, "lets this key write but not list");
     assert!(said.contains("give the key that right"), "{said}");
     let report = stack.stackwarden(&["backup"]).ended_with(3).said();
     assert!(report.contains("on disk only"), "{report}");
@@ -379,18 +375,16 @@ fn the_locked_bytes_are_there(stack: &Stack, first: &str) {
     );
 }
 
+/// Beyond 15 minutes too, where stores refuse a signature: the next one is made by the store's own clock.
 #[test]
-fn a_store_whose_clock_is_wrong_is_told() {
-    let stack = with_store("ceph-clock", CEPH, &["CLOCK=+5m"], KEY).write();
-    up(&stack, ROWS);
-    let said = wait_for_status(&stack, "its clock and ours are");
-    assert!(said.contains("set the host's clock"), "{said}");
-    drop(wait_for_copy(&stack, "proven"));
-
-    let stack = with_store("ceph-late", CEPH, &["CLOCK=+20m"], KEY).write();
-    up(&stack, ROWS);
-    drop(wait_for_status(&stack, "refuses our clock"));
-    drop(stack.wait_for_backup("app"));
+fn a_store_whose_clock_is_wrong_is_told_and_used() {
+    for (name, clock) in [("ceph-clock", "CLOCK=+5m"), ("ceph-late", "CLOCK=+20m")] {
+        let stack = with_store(name, CEPH, &[clock], KEY).write();
+        up(&stack, ROWS);
+        let said = wait_for_status(&stack, "its clock and ours are");
+        assert!(said.contains("set the host's clock"), "{said}");
+        drop(wait_for_copy(&stack, "proven"));
+    }
 }
 
 /// What clients do unless they are told not to: the checksum comes behind the body.
