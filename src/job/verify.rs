@@ -124,21 +124,9 @@ async fn find_out(
     let manifest = &backup.manifest;
     let (progress, subject) = (&context.progress, plan.database.to_string());
     progress.begin(JobKind::Verify, &subject, Step::Reading);
-    // A server starts while the bytes are read: each waits for another thing, and takes seconds.
-    let (found, early) = tokio::join!(
-        or_cancelled(run, held.read(context, plan.level)),
-        Box::pin(begin::early(context, run, plan, held)),
-    );
-    let archive = match found {
-        Ok(Found::Sound(archive)) => archive,
-        Ok(Found::Judged(findings)) => {
-            begin::leave(context, early).await;
-            return Ok(*findings);
-        }
-        Err(error) => {
-            begin::leave(context, early).await;
-            return Err(error);
-        }
+    let archive = match or_cancelled(run, held.read(context, plan.level)).await? {
+        Found::Sound(archive) => archive,
+        Found::Judged(findings) => return Ok(*findings),
     };
     if plan.level <= Level::Archive {
         // Bytes that nobody has decoded are not decoded by being the same.
@@ -163,13 +151,13 @@ async fn find_out(
         backup,
         archive: archive.path(),
     };
-    match restore_in(context, run, &proving, place, early).await {
+    match restore_in(context, run, &proving, place).await {
         Err(VerifyError::Full {
             place: Place::Memory,
             ..
         }) => {
             tracing::info!(backup = %plan.id, "the copy does not fit into memory; it is restored again on disk");
-            restore_in(context, run, &proving, Place::Disk, None).await
+            restore_in(context, run, &proving, Place::Disk).await
         }
         findings => findings,
     }
@@ -180,15 +168,10 @@ async fn restore_in(
     run: &Run,
     proving: &Proving<'_>,
     place: Place,
-    early: Option<Result<Begun, VerifyError>>,
 ) -> Result<Findings, VerifyError> {
     let Proving { plan, backup, .. } = proving;
     context.progress.go_on(JobKind::Verify, Step::Starting);
-    let begun = match early {
-        Some(begun) => begun,
-        None => begin::begin(context, run, proving, place).await,
-    };
-    let scratch = match begun? {
+    let scratch = match begin::begin(context, run, proving, place).await? {
         Begun::Scratch(scratch) => scratch,
         Begun::Settled(findings) => return Ok(*findings),
     };

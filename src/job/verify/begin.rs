@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use super::findings::Findings;
-use super::held::Held;
 use super::scratch::{Model, Place, Scratch, StartError, Stored};
-use super::{VerifyError, VerifyPlan, bounds, is_outer};
-use crate::domain::backup::{Backup, Destination, Level, Sealing};
+use super::{VerifyError, VerifyPlan, bounds};
+use crate::domain::backup::{Backup, Level};
 use crate::job::{JobContext, Run};
 
 /// What is proven, by which file.
@@ -20,29 +19,6 @@ pub(super) struct Proving<'a> {
 pub(super) enum Begun {
     Scratch(Box<Scratch>),
     Settled(Box<Findings>),
-}
-
-/// Starts the scratch server before the bytes are known to be right: what they are is found out before anything reads
-/// them. Not where they have to be fetched or opened first.
-pub(super) async fn early(
-    context: &JobContext,
-    run: &Run,
-    plan: &VerifyPlan,
-    held: &Held,
-) -> Option<Result<Begun, VerifyError>> {
-    let manifest = &held.backup.manifest;
-    let is_plain = manifest.sealing() == Sealing::Plain && !is_outer(manifest.packing);
-    if plan.level <= Level::Archive || held.destination() != Destination::Disk || !is_plain {
-        return None;
-    }
-    let path = context.store.path_of(manifest);
-    let proving = Proving {
-        plan,
-        backup: &held.backup,
-        archive: &path,
-    };
-    let place = Place::guess(manifest, context.limits.proof_memory);
-    Some(begin(context, run, &proving, place).await)
 }
 
 /// Starts it where its data is to be.
@@ -89,12 +65,5 @@ pub(super) async fn begin(
 impl Begun {
     fn settled(findings: Findings) -> Self {
         Self::Settled(Box::new(findings))
-    }
-}
-
-/// Nobody needs what was begun early.
-pub(super) async fn leave(context: &JobContext, early: Option<Result<Begun, VerifyError>>) {
-    if let Some(Ok(Begun::Scratch(scratch))) = early {
-        scratch.remove(context).await;
     }
 }
