@@ -55,7 +55,7 @@ CREATE TABLE parts AS SELECT i AS id, md5(i::text) AS name FROM generate_series(
 SELECT lo_from_bytea(0, 'an object');
 ";
 
-/// A running server, removed with its stack.
+/// A running server, removed when dropped.
 #[derive(Debug)]
 pub struct Server {
     container: String,
@@ -154,4 +154,11 @@ pub fn give(stack: &Stack, servers: &Value) {
     let secrets = stack.folder().join("secrets");
     std::fs::write(secrets.join("servers"), servers.to_string()).expect("write the servers");
     std::fs::write(secrets.join("shop"), format!("{PASSWORD}\n")).expect("write the password");
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Before the stack: a network with a container in it stays behind.
+        drop(docker(&["rm", "-fv", &self.container]));
+    }
 }
