@@ -202,7 +202,7 @@ pub async fn run(context: &JobContext, run: &Run, plan: &MigrationPlan) -> Migra
         after: None,
         outcome: Ok(Migrated::NothingPending),
     };
-    record.outcome = migrate(context, run, plan, &mut record).await;
+    record.outcome = Box::pin(migrate(context, run, plan, &mut record)).await;
     record
 }
 

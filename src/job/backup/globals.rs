@@ -187,7 +187,7 @@ async fn publish(
         took: begun.elapsed(),
     };
     let manifest = manifest(context, target, facts, &written, head);
-    context.store.publish(written.stored, &manifest)?;
+    Box::pin(context.store.publish(written.stored, &manifest)).await?;
     let stages = Stages {
         dump: dumped_at - begun,
         archive: archived_at - dumped_at,
