@@ -123,6 +123,17 @@ pub async fn run(context: &JobContext, run: &Run, plan: &RestorePlan) -> Restore
     }
 }
 
+/// The answer, unless we are told to stop before it is there: neither a bucket nor a server that says nothing is waited for.
+async fn or_cancelled<T>(
+    run: &Run,
+    work: impl Future<Output = Result<T, RestoreError>>,
+) -> Result<T, RestoreError> {
+    tokio::select! {
+        answer = work => answer,
+        () = run.stop.cancelled() => Err(RestoreError::Cancelled),
+    }
+}
+
 async fn carry_out(
     context: &JobContext,
     run: &Run,
@@ -131,7 +142,7 @@ async fn carry_out(
 ) -> Result<Done, RestoreError> {
     match &plan.order {
         RestoreOrder::Into { source, name } => {
-            let material = Material::find(context, source).await?;
+            let material = or_cancelled(run, Box::pin(Material::find(context, source))).await?;
             let server = match (source, &material) {
                 (Source::Backup { database, .. }, _) => &plan.server(&database.service)?.0,
                 (Source::File { service, .. }, _) => plan.chosen(service.as_ref())?,
@@ -146,10 +157,9 @@ async fn carry_out(
                 id: id.clone(),
                 from: *from,
             };
-            let material = Material::find(context, &source).await?;
+            let material = or_cancelled(run, Box::pin(Material::find(context, &source))).await?;
             let site = Site::open(context, run, server).await?;
-            site.swap_in(&material, &database.database, *level, backups)
-                .await
+            Box::pin(site.swap_in(&material, &database.database, *level, backups)).await
         }
         RestoreOrder::Undo { database } => {
             let site = Site::open(context, run, &plan.server(&database.service)?.0).await?;

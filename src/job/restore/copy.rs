@@ -177,7 +177,9 @@ impl Site<'_> {
         of: &DatabaseName,
     ) -> Result<Restored, RestoreError> {
         self.expect_room(database_size(manifest)).await?;
-        let schema = self.read_schema(material, manifest).await?;
+        let schema = self
+            .or_cancelled(Box::pin(self.read_schema(material, manifest)))
+            .await?;
         let no_dump = || RestoreError::NoDump {
             file: material.shown(),
             why: "there is no database in it".to_owned(),
@@ -221,10 +223,7 @@ impl Site<'_> {
         &self,
         work: impl Future<Output = Result<T, RestoreError>>,
     ) -> Result<T, RestoreError> {
-        tokio::select! {
-            answer = work => answer,
-            () = self.run.stop.cancelled() => Err(RestoreError::Cancelled),
-        }
+        super::or_cancelled(self.run, work).await
     }
 
     async fn read_schema(
