@@ -33,6 +33,8 @@ pub enum Fault {
     Altered,
     /// An answer that the key has no right to this.
     Denied,
+    /// An answer that there is no room.
+    Full,
 }
 
 /// Which requests it happens to.
@@ -48,6 +50,10 @@ pub enum Plan {
     Lying,
     /// Every reading of a dump.
     Dumps(Fault),
+    /// The first one alone.
+    FirstDump(Fault),
+    /// The part of an upload with this number, counted from 1, and all after it.
+    Parts(usize, Fault),
     /// The removal with this number, counted from 1, and all after it.
     Removals(usize, Fault),
 }
@@ -60,6 +66,8 @@ pub struct Wire {
     plan: watch::Sender<Plan>,
     count: Arc<AtomicUsize>,
     removals: Arc<AtomicUsize>,
+    parts: Arc<AtomicUsize>,
+    dumps: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -71,11 +79,15 @@ impl Wire {
         let (plan, planned) = watch::channel(Plan::Sound);
         let count = Arc::new(AtomicUsize::new(0));
         let removals = Arc::new(AtomicUsize::new(0));
+        let parts = Arc::new(AtomicUsize::new(0));
+        let dumps = Arc::new(AtomicUsize::new(0));
         let line = Line {
             server,
             planned,
             count: Arc::clone(&count),
             removals: Arc::clone(&removals),
+            parts: Arc::clone(&parts),
+            dumps: Arc::clone(&dumps),
         };
         let (ready, is_ready) = mpsc::channel();
         std::thread::spawn(move || {
@@ -96,19 +108,32 @@ impl Wire {
             plan,
             count,
             removals,
+            parts,
+            dumps,
         }
     }
 
     /// Counts from 1 again, and breaks as planned.
     pub fn plan(&self, plan: Plan) {
-        self.count.store(0, Ordering::SeqCst);
-        self.removals.store(0, Ordering::SeqCst);
+        for count in [&self.count, &self.removals, &self.parts, &self.dumps] {
+            count.store(0, Ordering::SeqCst);
+        }
         self.plan.send_replace(plan);
     }
 
     /// How many objects were asked to be removed since.
     pub fn removals(&self) -> usize {
         self.removals.load(Ordering::SeqCst)
+    }
+
+    /// How many parts of uploads came since.
+    pub fn parts(&self) -> usize {
+        self.parts.load(Ordering::SeqCst)
+    }
+
+    /// How many readings of dumps were asked for since.
+    pub fn dumps(&self) -> usize {
+        self.dumps.load(Ordering::SeqCst)
     }
 
     /// How many requests came since.
@@ -123,6 +148,8 @@ struct Line {
     planned: watch::Receiver<Plan>,
     count: Arc<AtomicUsize>,
     removals: Arc<AtomicUsize>,
+    parts: Arc<AtomicUsize>,
+    dumps: Arc<AtomicUsize>,
 }
 
 type Body = BoxBody<Bytes, std::io::Error>;
@@ -143,17 +170,22 @@ impl Line {
     }
 
     fn fault(&self, request: &Request<Incoming>) -> Option<Fault> {
-        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        let is_removal = is_removal(request);
-        let removals = self
-            .removals
-            .fetch_add(usize::from(is_removal), Ordering::SeqCst);
+        let nth = |count: &AtomicUsize, counts: bool| {
+            let before = count.fetch_add(usize::from(counts), Ordering::SeqCst);
+            counts.then_some(before + 1)
+        };
+        let number = nth(&self.count, true).unwrap_or_default();
+        let removal = nth(&self.removals, is_removal(request));
+        let part = nth(&self.parts, is_part(request));
+        let dump = nth(&self.dumps, is_reading_of_dump(request));
         match *self.planned.borrow() {
             Plan::Once(at, fault) if at == number => Some(fault),
             Plan::From(at, fault) if number >= at => Some(fault),
-            Plan::Lying => is_reading_of_dump(request).then_some(Fault::Altered),
-            Plan::Removals(from, fault) => (is_removal && removals + 1 >= from).then_some(fault),
-            Plan::Dumps(fault) => is_reading_of_dump(request).then_some(fault),
+            Plan::Lying => dump.map(|_| Fault::Altered),
+            Plan::Removals(from, fault) => removal.filter(|it| *it >= from).map(|_| fault),
+            Plan::Dumps(fault) => dump.map(|_| fault),
+            Plan::FirstDump(fault) => dump.filter(|it| *it == 1).map(|_| fault),
+            Plan::Parts(from, fault) => part.filter(|it| *it >= from).map(|_| fault),
             Plan::Sound | Plan::Once(..) | Plan::From(..) => None,
         }
     }
@@ -165,6 +197,7 @@ impl Line {
             Some(Fault::Trouble) => said(500, "InternalError", request).await,
             Some(Fault::Throttled) => said(503, "SlowDown", request).await,
             Some(Fault::Denied) => said(403, "AccessDenied", request).await,
+            Some(Fault::Full) => said(507, "InsufficientStorage", request).await,
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::CutBefore) => Err(cut()),
             Some(Fault::CutAfter) => {
@@ -220,6 +253,11 @@ fn is_removal(request: &Request<Incoming>) -> bool {
             .uri()
             .query()
             .is_some_and(|it| it.contains("uploadId"))
+}
+
+fn is_part(request: &Request<Incoming>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    request.method() == hyper::Method::PUT && query.contains("partNumber=")
 }
 
 fn is_reading_of_dump(request: &Request<Incoming>) -> bool {

@@ -18,7 +18,7 @@ pub use artefact::{Artefact, names};
 pub use builder::{DATABASE, GATE, SIDECAR, Service, StackBuilder, image_tag};
 pub use fresh::FreshServer;
 pub use http::HttpAnswer;
-pub use program::{Ran, docker, finish, run};
+pub use program::{Background, Ran, docker, finish, run};
 pub use session::HeldSession;
 pub use stack::Stack;
 pub use watch::Watch;

@@ -266,6 +266,58 @@ fn a_store_that_gives_back_other_bytes_is_reported_as_not_proven() {
 }
 
 #[test]
+fn an_upload_that_hangs_is_stopped_or_finds_no_room_is_given_up_and_made_good() {
+    let store = Store::start();
+    let stack = store.with(Stack::builder("upload-hang")).write();
+    stack.up_database(&[("app", BULK)]);
+    stack.up();
+    drop(wait_for_copy(&stack, "app", "proven"));
+    for case in ["hang", "disk full", "cancel"] {
+        let fault = match case {
+            "disk full" => Fault::Full,
+            _ => Fault::Hang,
+        };
+        let before = store.manifests(&stack, "app");
+        store.wire.plan(Plan::Parts(2, fault));
+        let backup = stack.stackwarden_aside(&["--json", "backup"]);
+        if case == "cancel" {
+            catch("the upload hangs", PROOF, || match store.wire.parts() {
+                0 | 1 => Err("not yet".to_owned()),
+                _ => Ok(()),
+            });
+            wait_until("the backup stands", SOON, || {
+                match stack.artefacts("app").len() {
+                    count if count > before => Ok(()),
+                    count => Err(format!("{count}")),
+                }
+            });
+            stack.stop(SIDECAR);
+            assert_eq!(stack.inspect(SIDECAR, "{{.State.ExitCode}}"), "0");
+            drop(backup.end());
+        } else {
+            let report = backup.end().ended_with(3).json();
+            let detail = report["parts"][0]["detail"].as_str().expect("a text");
+            assert!(detail.contains("on disk only"), "{case}: {report:#}");
+            eprintln!("{case}: {detail}");
+        }
+        assert_eq!(store.manifests(&stack, "app"), before, "{case}");
+        assert_eq!(store.server.unfinished_parts(), 0, "{case}: it is aborted");
+        assert_eq!(stack.artefacts("app").len(), before + 1, "{case}");
+        store.wire.plan(Plan::Sound);
+        if case == "cancel" {
+            stack.start(SIDECAR);
+        }
+        wait_until(&format!("{case}: it is made good"), PROOF, || {
+            match store.manifests(&stack, "app") {
+                count if count > before => Ok(()),
+                _ => Err(format!("{:?}", store.keys(&stack, "app"))),
+            }
+        });
+        assert_eq!(store.server.unfinished_parts(), 0, "{case}");
+    }
+}
+
+#[test]
 fn a_sidecar_killed_during_an_upload_leaves_nothing_that_is_listed_and_the_next_start_heals() {
     let store = Store::start();
     let stack = store.with(Stack::builder("upload-kill")).write();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::server::BUCKET;
 use super::wire::{Fault, Plan};
 use super::{PREFIX, Store, copy_of, wait_for_copy};
-use crate::harness::{DATABASE, PROOF, SIDECAR, SOON, Stack, wait_until};
+use crate::harness::{DATABASE, PROOF, SIDECAR, SOON, Stack, catch, wait_until};
 use crate::sealed::{Key, opening, sealing};
 
 /// A database with an owner of its own, and something of everything that a dump of it does not carry.
@@ -166,6 +166,42 @@ impl Store {
     }
 }
 
+fn databases(stack: &Stack) -> String {
+    let sql = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
+    stack.psql("postgres", sql)
+}
+
+/// The sidecar answers, and works on nothing.
+fn settled(stack: &Stack) -> Result<(), String> {
+    let asked = stack.stackwarden(&["--json", "status"]);
+    let status: Value = serde_json::from_str(&asked.stdout).map_err(|_no| asked.said())?;
+    let jobs = status["jobs"].as_array().ok_or("no jobs")?;
+    let mut open = jobs.iter().filter(|it| it["ended_at"].is_null());
+    open.next().map_or(Ok(()), |job| Err(job.to_string()))
+}
+
+/// Stopped or killed while the bucket says nothing; then it is started again.
+#[track_caller]
+fn broken_off_while_it_waits(store: &Store, stack: &Stack, id: &str, ending: &str) {
+    store.wire.plan(Plan::Dumps(Fault::Hang));
+    let restoring = stack.stackwarden_aside(&["restore", id, "--into", "copy"]);
+    catch("the dump is asked for", PROOF, || {
+        match store.wire.dumps() {
+            0 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        }
+    });
+    if ending == "cancel" {
+        stack.stop(SIDECAR);
+        assert_eq!(stack.inspect(SIDECAR, "{{.State.ExitCode}}"), "0");
+    } else {
+        stack.kill(SIDECAR);
+    }
+    assert_ne!(restoring.end().code, 0, "{ending}");
+    store.wire.plan(Plan::Sound);
+    stack.start(SIDECAR);
+}
+
 #[test]
 fn a_file_that_the_disk_lost_comes_from_the_bucket_and_nothing_is_published_from_other_bytes() {
     let store = Store::start();
@@ -173,19 +209,7 @@ fn a_file_that_the_disk_lost_comes_from_the_bucket_and_nothing_is_published_from
     stack.up();
     let backup = wait_for_copy(&stack, "app", "proven");
     let id = id_of(&backup);
-    let settled = || {
-        let status = stack.stackwarden_json(&["status"]);
-        let jobs = status["jobs"].as_array().expect("jobs").clone();
-        let mut open = jobs.iter().filter(|it| it["ended_at"].is_null());
-        open.next().map_or(Ok(()), |job| Err(job.to_string()))
-    };
-    wait_until("the first jobs end", PROOF, settled);
-    let databases = |stack: &Stack| {
-        stack.psql(
-            "postgres",
-            "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database",
-        )
-    };
+    wait_until("the first jobs end", PROOF, || settled(&stack));
     let before = databases(&stack);
     let file = backup["file"].as_str().expect("a file name");
     std::fs::remove_file(stack.series_folder("app").join(file)).expect("lose the file");
@@ -208,9 +232,17 @@ fn a_file_that_the_disk_lost_comes_from_the_bucket_and_nothing_is_published_from
         assert_eq!(databases(&stack), before, "{plan:?}");
     }
 
-    store.wire.plan(Plan::Sound);
+    for ending in ["cancel", "kill -9"] {
+        broken_off_while_it_waits(&store, &stack, &id, ending);
+        assert_eq!(databases(&stack), before, "{ending}");
+        wait_until("the sidecar is back and idle", PROOF, || settled(&stack));
+    }
+
+    // It stands still once, and is asked again after 20 seconds.
+    store.wire.plan(Plan::FirstDump(Fault::Hang));
     let restored = stack.stackwarden(&["restore", &id, "--into", "copy"]);
     drop(restored.ended_with(0));
+    assert!(store.wire.dumps() > 1);
     let count = stack.psql("copy", "SELECT count(*) FROM orders");
     assert_eq!(count, "5000");
     let refused = stack.stackwarden(&["restore", &id, "--into", "other", "--from", "disk"]);

@@ -154,9 +154,18 @@ fn a_key_that_may_not_remove_is_asked_once_said_clearly_and_made_good() {
 }
 
 #[test]
-fn a_sidecar_killed_while_it_prunes_leaves_no_manifest_without_its_dump() {
+fn a_sidecar_stopped_or_killed_while_it_prunes_leaves_no_manifest_without_its_dump() {
     let store = Store::start();
-    let (stack, oldest) = two_backups(&store, "bucket-prune-kill");
+    let (stack, mut oldest) = two_backups(&store, "bucket-prune-kill");
+    for ending in ["cancel", "kill -9"] {
+        pruning_is_broken_off(&store, &stack, &oldest, ending);
+        wait_until_settled(&store, &stack, ".dump");
+        oldest = store.ids(&stack, "app").pop_first().expect("a backup");
+    }
+}
+
+#[track_caller]
+fn pruning_is_broken_off(store: &Store, stack: &Stack, oldest: &str, ending: &str) {
     // The manifest goes, and the line hangs before the dump does.
     store.wire.plan(Plan::Removals(2, Fault::Hang));
     drop(stack.stackwarden_aside(&["backup"]));
@@ -166,10 +175,15 @@ fn a_sidecar_killed_while_it_prunes_leaves_no_manifest_without_its_dump() {
             _ => Ok(()),
         }
     });
-    stack.kill(SIDECAR);
+    if ending == "cancel" {
+        stack.stop(SIDECAR);
+        assert_eq!(stack.inspect(SIDECAR, "{{.State.ExitCode}}"), "0");
+    } else {
+        stack.kill(SIDECAR);
+    }
     let dump = format!("{oldest}.dump");
-    let keys = store.keys(&stack, "app");
-    assert!(!store.ids(&stack, "app").contains(&oldest), "{keys:?}");
+    let keys = store.keys(stack, "app");
+    assert!(!store.ids(stack, "app").contains(oldest), "{keys:?}");
     assert!(keys.iter().any(|key| key.starts_with(&dump)), "{keys:?}");
 
     store.wire.plan(Plan::Sound);
@@ -183,13 +197,13 @@ fn a_sidecar_killed_while_it_prunes_leaves_no_manifest_without_its_dump() {
         let listed = stack.stackwarden(&["--json", "backups"]);
         let all: Vec<Value> = serde_json::from_str(&listed.stdout).map_err(|_no| listed.said())?;
         let of_app = all.iter().filter(|it| it["database"] == "app");
-        let mut wrong = of_app.filter(|it| it["id"] == oldest.as_str() || copy_of(it).is_none());
+        let mut wrong = of_app.filter(|it| it["id"] == oldest || copy_of(it).is_none());
         wrong.next().map_or(Ok(()), |it| Err(it.to_string()))
     });
     let report = stack.back_up();
     assert_eq!(report["state"], "succeeded", "{report:#}");
-    let copies = store.ids(&stack, "app");
-    assert!(on_disk(&stack, "app").is_subset(&copies) && !copies.contains(&oldest));
+    let copies = store.ids(stack, "app");
+    assert!(on_disk(stack, "app").is_subset(&copies) && !copies.contains(oldest));
 }
 
 #[test]
