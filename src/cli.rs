@@ -28,7 +28,7 @@ use arguments::{Arguments, Backups, Command, Form, NotifyAction};
 use printer::Printer;
 
 /// How long an interrupted command may take to reach its safe point.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(7);
 
 /// How a command ended, as shells and Compose see it. Documented in `docs/reference/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 pub use readiness::{Latch, Readiness, ReadyState};
 
 /// How long work may tidy up after the hard token, before it is dropped where it stands.
-const HARD_GRACE: Duration = Duration::from_secs(5);
+const HARD_GRACE: Duration = Duration::from_secs(1);
 
 /// A signal that asks us to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,8 +241,8 @@ impl Lifecycle {
         self.finish(grace).await
     }
 
-    /// Ends every supervised task: soft at once, hard after `grace` or at the second signal, and a few
-    /// seconds later whatever still runs is given up.
+    /// Ends every supervised task: soft at once, hard after `grace` or at the second signal, and a
+    /// second later whatever still runs is given up.
     pub async fn finish(&self, grace: Duration) -> Ending {
         self.soft.cancel();
         self.tasks.close();
@@ -262,8 +262,8 @@ impl Lifecycle {
     }
 
     /// The life of a one-shot command: runs `work` until it ends; after the first signal `work` has
-    /// `grace` to reach its safe point (it sees the soft token), after that or a second signal a few
-    /// seconds to tidy up (it sees the hard token).
+    /// `grace` to reach its safe point (it sees the soft token), after that or a second signal a second
+    /// to tidy up (it sees the hard token).
     ///
     /// # Cancellation
     /// `work` that outlasts both is dropped where it stands.
@@ -421,7 +421,7 @@ mod tests {
         let hard = life.hard();
         let tidy = async {
             hard.cancelled().await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(HARD_GRACE / 2).await;
             "tidied"
         };
         let end = life.command(GRACE, tidy).await;

@@ -28,8 +28,8 @@ use crate::store::StoreError;
 use crate::trigger::fleet::FleetTrigger;
 use crate::trigger::schedule::ScheduleTrigger;
 
-/// Docker gives ten seconds between SIGTERM and SIGKILL; two are left for the hard token.
-const GRACE: Duration = Duration::from_secs(8);
+/// Docker gives ten seconds between SIGTERM and SIGKILL; one is for the hard token, and one for threads that clean up.
+const GRACE: Duration = Duration::from_secs(7);
 
 /// How often the journal of the gate is read again.
 const HISTORY_PERIOD: Duration = Duration::from_secs(15);

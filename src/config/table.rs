@@ -225,7 +225,7 @@ pub const VARIABLES: [VariableSpec; 46] = [
         SILENCE,
         DefaultValue::Text("10m"),
         DURATION,
-        "A dump that yields nothing for so long is ended and counts as failed.",
+        "A dump that yields nothing for so long is ended and counts as failed; so is reading the roles when it takes as long, or five minutes.",
     ),
     acts(
         PROOF_MEMORY,

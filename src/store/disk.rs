@@ -1,6 +1,7 @@
 //! Backups on a local folder.
 
 mod reading;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -9,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use super::codec::{self, Detail};
 use super::layout::{self, FileRole};
-use super::staged::{Ownership, StagedFile, StoredFile, create_locked, rename_durably};
+use super::staged::{Ownership, StagedFile, create_locked, rename_durably};
 use super::sweep::{Swept, entries, folders};
 use super::{StoreError, sweep};
 use crate::domain::backup::suspicion::Acceptance;
-use crate::domain::backup::{Backup, Manifest, Packing, Proof, Sealing, Series};
+use crate::domain::backup::{Backup, Manifest, Packing, Sealing, Series};
 use crate::domain::id::{BackupId, ProjectName, ServiceName};
 use crate::domain::retention::{Legibility, Stock, Upstream};
 use crate::domain::unit::{ByteCount, hexadecimal};
@@ -196,30 +197,6 @@ impl DiskStore {
             .join(&manifest.file)
     }
 
-    /// Writes the manifest, which is what makes the stored file a backup; the lock goes with it.
-    ///
-    /// # Errors
-    /// When it cannot be written, or one of that id is there already. The stored file is then removed.
-    pub fn publish(&self, stored: StoredFile, manifest: &Manifest) -> Result<(), StoreError> {
-        let name = layout::manifest_name(&manifest.id);
-        let written = self.write_once(&manifest.series, &name, &codec::encode_manifest(manifest));
-        // On a full disk the dump that never became a backup would keep the next one from succeeding. Where even a
-        // part of the writing may have succeeded it stays: a manifest must never stand without its bytes.
-        if written.is_err() && !may_exist(&stored.path.with_file_name(&name)) {
-            drop(stored.discard());
-        }
-        written
-    }
-
-    /// Adds a proof beside its backup.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn add_proof(&self, series: &Series, proof: &Proof) -> Result<(), StoreError> {
-        let name = layout::proof_name(&proof.id, &proof.destination, proof.at);
-        self.write_once(series, &name, &codec::encode_proof(proof))
-    }
-
     /// Writes beside a suspect backup that somebody accepts it.
     ///
     /// # Errors
@@ -370,11 +347,6 @@ impl DiskStore {
         sweep::sweep_probes(&self.root, PROBE, &mut swept)?;
         Ok(swept)
     }
-}
-
-/// Whether a file is there, or nobody can tell.
-fn may_exist(path: &Path) -> bool {
-    path.try_exists().unwrap_or(true)
 }
 
 /// Free bytes for us on the file system of a path; `None` where it does not tell (some network file systems

@@ -20,7 +20,7 @@ pub use builder::{DATABASE, GATE, SIDECAR, Service, StackBuilder, image_tag};
 pub use clients::with_clients;
 pub use fresh::FreshServer;
 pub use http::HttpAnswer;
-pub use program::{Ran, docker, finish, run};
+pub use program::{Background, Ran, docker, finish, run};
 pub use session::HeldSession;
 pub use stack::Stack;
 pub use watch::Watch;

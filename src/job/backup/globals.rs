@@ -26,7 +26,7 @@ use crate::store::StoreError;
 use crate::store::layout;
 use crate::store::read_back::ReadBack;
 
-/// Roles are few; a server that needs longer is waiting for something.
+/// Roles are few; a server that needs longer, or longer than a dump may be silent, is waiting for something.
 const DEADLINE: Duration = Duration::from_mins(5);
 
 /// The roles backed up in one run of a job.
@@ -200,9 +200,10 @@ async fn run_dumpall(
     command: CommandSpec,
 ) -> Result<String, BackupError> {
     let asked = server::request(command, StdinMode::Absent);
+    let deadline = DEADLINE.min(context.limits.silence);
     let ran = context
         .docker
-        .exec_collect(&target.container, asked, None, DEADLINE)
+        .exec_collect(&target.container, asked, None, deadline)
         .await;
     let ran = ran.map_err(|source| server::docker_error(target, source))?;
     if !ran.end().is_success() || !ran.stdout.contains("ROLE") {
@@ -250,7 +251,7 @@ async fn publish(
         passwords,
     };
     let manifest = manifest(context, target, facts, &written, head);
-    context.store.publish(written.stored, &manifest)?;
+    Box::pin(context.store.publish(written.stored, &manifest)).await?;
     let stages = Stages {
         dump: dumped_at - begun,
         digest: Duration::ZERO,

@@ -115,7 +115,7 @@ impl Task<'_> {
         let ticket = dumped.ticket.take();
         let mut manifest = compose::manifest(context, request, &dumped, checked);
         manifest.suspicion = predecessor::suspicion(context, run, request, &manifest).await;
-        context.store.publish(dumped.stored, &manifest)?;
+        Box::pin(context.store.publish(dumped.stored, &manifest)).await?;
         if let Some(ticket) = ticket {
             ticket.commit(&manifest);
         }

@@ -100,7 +100,7 @@ impl Examined for DiskStore {
     }
 
     async fn add_proof(&self, series: &Series, proof: &Proof) -> Result<(), StoreError> {
-        Self::add_proof(self, series, proof)
+        Self::add_proof(self, series, proof).await
     }
 }
 

@@ -226,10 +226,7 @@ impl Site<'_> {
         &self,
         work: impl Future<Output = Result<T, RestoreError>>,
     ) -> Result<T, RestoreError> {
-        tokio::select! {
-            answer = work => answer,
-            () = self.run.stop.cancelled() => Err(RestoreError::Cancelled),
-        }
+        super::or_cancelled(self.run, work).await
     }
 
     async fn read_schema(

@@ -31,8 +31,17 @@ pub(super) struct Site<'a> {
 }
 
 impl<'a> Site<'a> {
-    /// Looks at the server, patient with one that is just starting, and removes what killed restores left there.
+    /// Looks at the server, patient with one that is just starting, and removes what killed restores left there; told to
+    /// stop, it does not wait for a server that says nothing.
     pub(super) async fn open(
+        context: &'a JobContext,
+        run: &'a Run,
+        target: &'a ServerTarget,
+    ) -> Result<Self, RestoreError> {
+        super::or_cancelled(run, Box::pin(Self::look_at(context, run, target))).await
+    }
+
+    async fn look_at(
         context: &'a JobContext,
         run: &'a Run,
         target: &'a ServerTarget,

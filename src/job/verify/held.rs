@@ -92,7 +92,7 @@ impl Held {
     ) -> Result<(), VerifyError> {
         let series = &self.backup.manifest.series;
         match &self.bucket {
-            None => Ok(context.store.add_proof(series, proof)?),
+            None => Ok(context.store.add_proof(series, proof).await?),
             Some(store) => Ok(store.add_proof(series, proof).await?),
         }
     }

@@ -63,7 +63,7 @@ const ERRORS: [(&str, &str, &str, usize); 8] = [
 ];
 
 /// The program at each step of a proof, and how to know its call from others.
-fn at(step: &str, action: &str) -> (&'static str, String) {
+pub fn at(step: &str, action: &str) -> (&'static str, String) {
     match step {
         "scratch start" => ("initdb", action.to_owned()),
         "roles" => (
@@ -79,8 +79,8 @@ fn at(step: &str, action: &str) -> (&'static str, String) {
     }
 }
 
-fn stage(test: &str) -> (Stage, Artefact) {
-    let stage = Stage::proving(test);
+/// Its first backup, once it is proven.
+pub fn proven(stage: Stage) -> (Stage, Artefact) {
     drop(stage.stack.wait_for_proof("app", "content"));
     stage.wait_until_idle();
     let artefact = stage.stack.artefacts("app").pop().expect("a backup");
@@ -88,7 +88,7 @@ fn stage(test: &str) -> (Stage, Artefact) {
 }
 
 /// Lets the next proof's scratch server have this fault.
-fn arm(artefact: &Artefact, fault: (&str, &str)) {
+pub fn arm(artefact: &Artefact, fault: (&str, &str)) {
     let id = docker(&[
         "image",
         "inspect",
@@ -102,7 +102,8 @@ fn arm(artefact: &Artefact, fault: (&str, &str)) {
     artefact.write_manifest(&manifest);
 }
 
-fn verify(stage: &Stage, artefact: &Artefact) -> Ran {
+/// Asks for a proof at `content`.
+pub fn verify(stage: &Stage, artefact: &Artefact) -> Ran {
     stage
         .stack
         .stackwarden(&["verify", &artefact.id, "--level", "content"])
@@ -114,7 +115,7 @@ fn listed(stage: &Stage) -> Value {
 
 /// Without the fault the next proof reaches `content`, and no scratch server is left.
 #[track_caller]
-fn heals(stage: &Stage, artefact: &Artefact, case: &str) {
+pub fn heals(stage: &Stage, artefact: &Artefact, case: &str) {
     artefact.write_manifest(&artefact.manifest);
     assert_eq!(stage.stack.made_containers(), [""; 0], "{case}");
     let ran = verify(stage, artefact);
@@ -133,7 +134,7 @@ fn heals(stage: &Stage, artefact: &Artefact, case: &str) {
 
 #[test]
 fn a_step_of_a_proof_that_fails_says_so_and_the_next_proof_succeeds() {
-    let (stage, artefact) = stage("faults-proof");
+    let (stage, artefact) = proven(Stage::proving("faults-proof"));
     let proofs = || artefact.proofs().len();
     for (step, fault, sentence, written) in ERRORS {
         let case = format!("{step}: error");
@@ -147,7 +148,7 @@ fn a_step_of_a_proof_that_fails_says_so_and_the_next_proof_succeeds() {
         heals(&stage, &artefact, &case);
     }
     let once_more = "does not fit into memory";
-    for step in ["scratch start", "restore"] {
+    for step in ["scratch start", "roles", "restore"] {
         let before = stage.stack.logs(SIDECAR).matches(once_more).count();
         let (program, script) = at(step, FILL_MEMORY);
         arm(&artefact, (program, &script));
@@ -157,7 +158,17 @@ fn a_step_of_a_proof_that_fails_says_so_and_the_next_proof_succeeds() {
         assert_eq!(logs.matches(once_more).count(), before + 1, "{logs}");
         heals(&stage, &artefact, &format!("{step}: disk full"));
     }
+    a_comparison_without_room_comes_to_its_end(&stage, &artefact);
     unreadable_bytes_are_no_verdict(&stage, &artefact);
+}
+
+fn a_comparison_without_room_comes_to_its_end(stage: &Stage, artefact: &Artefact) {
+    let case = "compare: disk full";
+    let (program, script) = at("compare", FILL_MEMORY);
+    arm(artefact, (program, &script));
+    drop(verify(stage, artefact).ok());
+    assert_eq!(listed(stage)["level"], "content", "{case}");
+    heals(stage, artefact, case);
 }
 
 fn unreadable_bytes_are_no_verdict(stage: &Stage, artefact: &Artefact) {
@@ -192,7 +203,7 @@ fn unreadable_bytes_are_no_verdict(stage: &Stage, artefact: &Artefact) {
 
 #[test]
 fn a_sidecar_stopped_or_killed_in_any_step_of_a_proof_leaves_no_scratch_server() {
-    let (stage, artefact) = stage("faults-unproven");
+    let (stage, artefact) = proven(Stage::proving("faults-unproven"));
     for step in ["read back", "scratch start", "roles", "restore", "compare"] {
         for ending in ["cancel", "kill -9"] {
             ended_in(&stage, &artefact, step, ending);
@@ -270,15 +281,17 @@ fn wait_for_job(stage: &Stage) {
     });
 }
 
-fn name(path: &std::path::Path) -> String {
+/// The last part of a path.
+pub fn name(path: &std::path::Path) -> String {
     path.file_name()
         .expect("a name")
         .to_string_lossy()
         .into_owned()
 }
 
+/// Runs a script in the folder of the backups.
 #[track_caller]
-fn in_folder(stage: &Stage, script: &str) {
+pub fn in_folder(stage: &Stage, script: &str) {
     let folder = format!("/stored/{}/postgres/app", stage.stack.project());
     drop(
         stage

@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::time::Instant;
 
+use super::engine::Line;
 use crate::harness::{
-    DATABASE, PROOF, Ran, SIDECAR, SOON, Stack, StackBuilder, catch, docker, run, wait_until,
+    DATABASE, PROOF, Ran, SIDECAR, SOON, Service, Stack, StackBuilder, catch, docker, run,
+    wait_until,
 };
 
 /// Programs that ask for a fault before they begin.
@@ -77,16 +79,81 @@ impl Stage {
 
     /// Backups into the stack's ordinary folder, proven at `content`.
     pub fn proving(test: &str) -> Self {
-        Self::begin(Stack::builder(test).postgres(|it| it.volume("./backups:/stored")))
+        Self::proving_with(test, |it| it)
+    }
+
+    /// The same, with this of the sidecar changed.
+    pub fn proving_with(test: &str, change: impl FnOnce(Service) -> Service) -> Self {
+        Self::begin(Self::proving_stack(test).sidecar(change))
+    }
+
+    /// The same, and the sidecar reaches the engine by a line that breaks.
+    pub fn proving_behind_a_line(test: &str) -> (Self, Line) {
+        let builder = Self::proving_stack(test)
+            .sidecar(Line::instead_of_the_socket)
+            .file("engine/.keep", "");
+        let stack = Self::write(builder);
+        let line = Line::start(stack.folder());
+        (Self::up(stack), line)
+    }
+
+    /// A database in a tablespace of its own and a server, each on a small disk; nothing is proven.
+    pub fn restoring(test: &str) -> Self {
+        let disk = |name: &str, size: &str| {
+            format!(
+                "  {name}: {{ driver: local, driver_opts: {{ type: tmpfs, device: tmpfs, o: 'size={size}' }} }}\n"
+            )
+        };
+        let disks = [
+            disk("small", "48m"),
+            disk("space", "80m"),
+            disk("data", "400m"),
+        ];
+        let builder = Stack::builder(test)
+            .top_level(&format!("volumes:\n{}", disks.concat()))
+            .postgres(|it| {
+                it.volume("small:/stored")
+                    .volume("space:/space")
+                    .volume("data:/pgdata")
+                    .environment("PGDATA", "/pgdata/data")
+            })
+            .sidecar(|it| {
+                it.without_volume("/backups")
+                    .volume("small:/backups")
+                    .environment("STACKWARDEN_BACKUP_VERIFY", "archive")
+                    .environment("STACKWARDEN_DEADLINE", "25s")
+            });
+        let stack = Self::write(builder);
+        drop(stack.compose(&["up", "-d", "--wait", DATABASE]).ok());
+        let own = ["chown", "postgres", "/space"];
+        drop(stack.exec(DATABASE, &own).ok());
+        for sql in [
+            "CREATE TABLESPACE space LOCATION '/space'",
+            "ALTER DATABASE app SET TABLESPACE space",
+        ] {
+            drop(stack.psql("postgres", sql));
+        }
+        Self::up(stack)
+    }
+
+    fn proving_stack(test: &str) -> StackBuilder {
+        Stack::builder(test).postgres(|it| it.volume("./backups:/stored"))
     }
 
     fn begin(builder: StackBuilder) -> Self {
+        Self::up(Self::write(builder))
+    }
+
+    fn write(builder: StackBuilder) -> Stack {
         let image = image(None);
-        let stack = builder
+        builder
             .postgres(|it| it.image(&image).volume("./faults:/faults"))
             .sidecar(|it| it.environment("STACKWARDEN_SILENCE", "6s"))
             .file("faults/.keep", "")
-            .write();
+            .write()
+    }
+
+    fn up(stack: Stack) -> Self {
         stack.up_database(&[("app", NOISE)]);
         stack.up();
         drop(stack.wait_for_backup("app"));
@@ -104,7 +171,7 @@ impl Stage {
 
     /// Everything works again, and who was held goes on.
     pub fn disarm(&self) {
-        let script = "rm -f /stored/fill; cd /faults && rm -f hold reached pg_dump pg_dumpall pg_restore psql";
+        let script = "rm -f /stored/fill /space/fill /pgdata/fill; cd /faults && rm -f hold reached pg_dump pg_dumpall pg_restore psql";
         drop(self.stack.exec(DATABASE, &["sh", "-c", script]).ok());
     }
 
