@@ -197,7 +197,8 @@ fn open_bucket(settings: &Settings, project: &ProjectName) -> Result<Option<S3St
         return Ok(None);
     };
     let (roots, state) = (&settings.roots, &settings.state_dir);
-    S3Store::new(access, project.clone(), roots, state, Patience::default())
+    let patience = Patience::default().within(settings.silence);
+    S3Store::new(access, project.clone(), roots, state, patience)
         .map(Some)
         .map_err(GroundError::Bucket)
 }

@@ -225,7 +225,7 @@ pub const VARIABLES: [VariableSpec; 46] = [
         SILENCE,
         DefaultValue::Text("10m"),
         DURATION,
-        "A dump that yields nothing for so long is ended and counts as failed; so is reading the roles when it takes as long, or five minutes.",
+        "A dump that yields nothing for so long is ended and counts as failed; so is reading the roles when it takes as long, or five minutes. A bucket that says nothing for so long, or 20 seconds, has failed too.",
     ),
     acts(
         PROOF_MEMORY,

@@ -17,7 +17,7 @@ use super::session::{Answer, Session, Statement, parse_row};
 use crate::domain::comparison::{Digest, Rows, TableFacts};
 use work::Pages;
 
-pub use work::{PartFacts, Work};
+pub use work::{Pace, PartFacts, Work};
 
 const SAVE: &str = "SAVEPOINT stackwarden";
 const GIVE_BACK: &str = "ROLLBACK TO SAVEPOINT stackwarden";

@@ -191,12 +191,17 @@ pub fn parse_version(stdout: &str) -> Result<String, PostgresError> {
         .ok_or_else(|| PostgresError::answer(format!("no version in {stdout:?}")))
 }
 
-/// Decodes a whole archive from the standard input and throws the text away; with a low priority, since it runs beside
-/// the dump.
+/// Takes only the time that no other process of its container wants (`SCHED_IDLE`), or, where that cannot be, little of it.
+/// A low priority alone lets it have a processor to itself, and pg_dump shares the other one with its backend: on two
+/// processors the dump took 1.4 times as long, and with this 1.06 times. It holds no lock, so nobody waits for it.
+const PATIENT: &str = "if chrt -i 0 true 2>/dev/null; then exec chrt -i 0 \"$@\"; fi
+command -v nice >/dev/null 2>&1 && exec nice -n 10 \"$@\"; exec \"$@\"";
+
+/// Decodes a whole archive from the standard input and throws the text away; gives way to all others, since it runs
+/// beside the dump.
 pub fn decode_command(login: &Login, packing: Packing) -> CommandSpec {
     let mut spec = reading(login, packing, &["-f", "/dev/null"]);
-    let patient = "command -v nice >/dev/null 2>&1 && exec nice -n 10 \"$@\"; exec \"$@\"";
-    spec.argv = piped(patient, spec.argv);
+    spec.argv = piped(PATIENT, spec.argv);
     spec
 }
 

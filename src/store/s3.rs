@@ -55,6 +55,8 @@ pub struct Patience {
     pub answer: Duration,
     /// For one part's way there.
     pub part: Duration,
+    /// For the next part of an upload, whatever who asks for the upload would wait.
+    pub standstill: Duration,
     /// How often a request is tried in all.
     pub tries: u32,
     /// The first pause between two tries; it doubles.
@@ -67,8 +69,22 @@ impl Default for Patience {
             connect: Duration::from_secs(5),
             answer: Duration::from_secs(20),
             part: Duration::from_mins(5),
+            standstill: Duration::from_mins(5),
             tries: 4,
             pause: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Patience {
+    /// Never longer than this without an answer, or without a part on its way.
+    #[must_use]
+    pub fn within(self, silence: Duration) -> Self {
+        Self {
+            answer: self.answer.min(silence),
+            part: self.part.min(silence),
+            standstill: self.standstill.min(silence),
+            ..self
         }
     }
 }

@@ -7,6 +7,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
 use super::{digest_parts, unknown_facts};
 use crate::domain::comparison::{Digest, Rows, TableFacts};
 use crate::postgres::failure::PostgresError;
@@ -55,6 +58,25 @@ pub struct Work<'a> {
     left: Vec<AtomicUsize>,
 }
 
+/// How a session goes from batch to batch.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace<'a> {
+    /// Without a rest.
+    Steady,
+    /// It rests as long as it worked, until this is cancelled.
+    Resting(&'a CancellationToken),
+}
+
+impl Pace<'_> {
+    async fn rest(self, worked: Duration) {
+        let Self::Resting(until) = self else { return };
+        tokio::select! {
+            () = sleep(worked) => {}
+            () = until.cancelled() => {}
+        }
+    }
+}
+
 impl<'a> Work<'a> {
     /// All tables, the large ones in parts.
     pub fn new(relations: &'a [LeafRelation]) -> Self {
@@ -98,8 +120,25 @@ impl<'a> Work<'a> {
         session: &mut Session,
         deadline: Duration,
     ) -> Result<Vec<PartFacts>, PostgresError> {
+        self.share_at(session, deadline, Pace::Steady).await
+    }
+
+    /// As [`Work::share`], at this pace.
+    ///
+    /// # Errors
+    /// As [`Work::share`].
+    ///
+    /// # Cancellation
+    /// As [`Work::share`].
+    pub async fn share_at(
+        &self,
+        session: &mut Session,
+        deadline: Duration,
+        pace: Pace<'_>,
+    ) -> Result<Vec<PartFacts>, PostgresError> {
         let mut done = Vec::new();
         loop {
+            let begun = Instant::now();
             let taken = self.next.fetch_add(1, Ordering::AcqRel);
             let batch = self.batches.get(taken).cloned();
             let Some(batch) = batch.and_then(|batch| self.parts.get(batch)) else {
@@ -117,6 +156,7 @@ impl<'a> Work<'a> {
                     left.fetch_sub(1, Ordering::AcqRel);
                 }
             }
+            pace.rest(begun.elapsed()).await;
         }
     }
 

@@ -35,6 +35,7 @@ pub(super) const HASTY: Patience = Patience {
     connect: Duration::from_secs(2),
     answer: Duration::from_secs(2),
     part: Duration::from_secs(2),
+    standstill: Duration::from_mins(5),
     tries: 3,
     pause: Duration::from_millis(10),
 };

@@ -59,6 +59,8 @@ struct Begun {
 impl S3Store {
     /// An upload; nothing is sent yet.
     pub fn upload(&self, aim: Aim, source: Source) -> Upload {
+        let standstill = aim.standstill.min(self.inner.patience.standstill);
+        let aim = Aim { standstill, ..aim };
         Upload {
             store: self.clone(),
             aim,

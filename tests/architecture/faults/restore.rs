@@ -110,7 +110,7 @@ pub(super) const BUCKET: [(&str, [Cell; 5]); 3] = [
         [
             Shown("the backup on disk, which is copied later", AWAY),
             Shown(
-                "the backup on disk; the upload is dropped and aborted after 20 seconds without a part, and made good later",
+                "the backup on disk; the upload is dropped and aborted after 20 seconds without a part, or after STACKWARDEN_SILENCE where that is shorter, and made good later",
                 STOPPED_UPLOAD,
             ),
             Shown(
@@ -135,7 +135,7 @@ pub(super) const BUCKET: [(&str, [Cell; 5]); 3] = [
                 LINE,
             ),
             Shown(
-                "nothing: 20 seconds without a byte, four times; then as an error",
+                "nothing: 20 seconds without a byte (or STACKWARDEN_SILENCE), four times; then as an error",
                 STALLED,
             ),
             Shown(UNTOUCHED, STALLED),
@@ -151,7 +151,7 @@ pub(super) const BUCKET: [(&str, [Cell; 5]); 3] = [
                 "object_storage/retention::a_key_that_may_not_remove_is_asked_once_said_clearly_and_made_good",
             ),
             Shown(
-                "the backup, whole: 20 seconds, four times; then as an error",
+                "the backup, whole: 20 seconds (or STACKWARDEN_SILENCE), four times; then as an error",
                 HELD,
             ),
             Shown(

@@ -4,10 +4,15 @@ use std::time::Instant;
 
 use super::wire::{Fault, Plan};
 use super::{BULK, Store, copy_of, wait_for_copy};
-use crate::harness::{PROOF, SIDECAR, SOON, Stack, catch, wait_until};
+use crate::harness::{PROOF, SIDECAR, SOON, Stack, StackBuilder, catch, wait_until};
 
 /// Docker kills who takes longer to stop.
 const TO_STOP: u64 = 10;
+
+/// A stack that gives up sooner who says nothing.
+pub(super) fn hasty(name: &str) -> StackBuilder {
+    Stack::builder(name).sidecar(|it| it.environment("STACKWARDEN_SILENCE", "6s"))
+}
 
 /// Stops the sidecar in the middle of something.
 #[track_caller]
@@ -58,14 +63,14 @@ fn every_copy_is_proven(stack: &Stack) {
 #[test]
 fn a_copy_that_hangs_is_stopped_or_finds_no_room_costs_no_backup_and_is_made_good() {
     let store = Store::start();
-    let stack = store.with(Stack::builder("bucket-hang")).write();
+    let stack = store.with(hasty("bucket-hang")).write();
     stack.up_database(&[("app", BULK)]);
     stack.up();
     drop(wait_for_copy(&stack, "app", "proven"));
     wait_for_rest(&stack);
     for (plan, sentence) in [
         (Plan::Parts(1, Fault::Full), "has no room left"),
-        (Plan::Parts(2, Fault::Hang), "stood still for 20 s"),
+        (Plan::Parts(2, Fault::Hang), "stood still for 6 s"),
     ] {
         store.wire.plan(plan);
         let asked = stack.stackwarden(&["backup"]).ended_with(3).said();
@@ -124,7 +129,7 @@ fn wait_for_copy_database(stack: &Stack) {
 #[test]
 fn a_restore_from_a_bucket_that_hangs_is_stopped_or_killed_leaves_the_live_database_alone() {
     let store = Store::start();
-    let stack = store.with(Stack::builder("bucket-stall")).write();
+    let stack = store.with(hasty("bucket-stall")).write();
     stack.up_database(&[("app", BULK)]);
     stack.up();
     let id = wait_for_copy(&stack, "app", "proven")["id"].clone();

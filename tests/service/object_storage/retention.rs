@@ -117,7 +117,7 @@ fn the_bucket_keeps_what_stands_on_disk_and_gives_up_what_its_own_plan_condemns(
 /// With copies in the bucket such that the next success condemns the oldest, which the disk has given up already.
 fn two_backups(store: &Store, test: &str) -> (Stack, String) {
     let stack = store
-        .with(Stack::builder(test))
+        .with(super::faults::hasty(test))
         .sidecar(|it| it.environment("STACKWARDEN_BACKUP_KEEP", "last=1"))
         .write();
     stack.up_database(&[("app", ROWS)]);

@@ -154,7 +154,9 @@ fn another_projects_backup_brings_its_roles(stack: &Stack, id: &str) {
     for database in databases(stack) {
         if database != "app" && database != "postgres" {
             let quoted = database.replace('"', "\"\"");
-            drop(stack.psql("postgres", &format!("DROP DATABASE \"{quoted}\"")));
+            // The sidecar may just look into it, or take its first backup.
+            let sql = format!("DROP DATABASE \"{quoted}\" WITH (FORCE)");
+            drop(stack.psql("postgres", &sql));
         }
     }
     drop(stack.psql(

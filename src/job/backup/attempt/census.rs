@@ -1,8 +1,10 @@
 //! Rows and digests of the snapshot, taken beside the dump.
 //!
 //! The holding session takes them while the dump runs, with a low priority: on two cores it would take from the dump what
-//! pg_dump and its backend need, and the dump holds the locks. When the dump is over a second session joins, with nobody's
-//! priority, so that the snapshot, which holds back vacuum, ends soon on a busy server too.
+//! pg_dump and its backend need, and the dump holds the locks. A priority is not enough there: the scheduler gives the
+//! digests one core and lets pg_dump share the other one with its backend, so after each batch they rest as long as it
+//! took. When the dump is over a second session joins, with nobody's priority, so that the snapshot, which holds back
+//! vacuum, ends soon on a busy server too.
 
 use std::time::Duration;
 
@@ -17,13 +19,16 @@ use crate::domain::failure::chain;
 use crate::domain::sequence::SequenceFact;
 use crate::domain::unit::ByteCount;
 use crate::job::server::{self, Connected, ServerError};
-use crate::postgres::digest::{PartFacts, Work};
+use crate::postgres::digest::{Pace, PartFacts, Work};
 use crate::postgres::relation::{self, LeafRelation, slipped};
 use crate::postgres::snapshot::{self, Snapshot};
 use crate::postgres::{PostgresError, large_object, sequence};
 
 /// One batch of digests: a single huge table may take hours on a slow disk.
 const DIGEST_DEADLINE: Duration = Duration::from_hours(6);
+
+/// A dump keeps so many processors busy: its backend, and pg_dump, which compresses.
+const BUSY_WITH_A_DUMP: usize = 2;
 
 /// Who counts what.
 pub(super) struct Counter<'a> {
@@ -75,14 +80,27 @@ impl Counter<'_> {
         &self,
         holder: &mut Connected,
     ) -> Result<(Vec<PartFacts>, TableFacts), ServerError> {
+        let pace = if self.is_tight() {
+            Pace::Resting(self.dump_ended)
+        } else {
+            Pace::Steady
+        };
         let taken = async {
             let session = &mut holder.session;
-            let parts = self.work.share(session, DIGEST_DEADLINE).await?;
+            let sharing = self.work.share_at(session, DIGEST_DEADLINE, pace);
+            let parts = sharing.await?;
             let large_objects =
                 large_object::digest_large_objects(session, DIGEST_DEADLINE).await?;
             Ok::<_, PostgresError>((parts, large_objects))
         };
         taken.await.map_err(|source| holder.error(source))
+    }
+
+    /// Whether the server has no processor but those that the dump keeps busy. It is on our machine, unless it is outside.
+    fn is_tight(&self) -> bool {
+        let is_ours = self.asked.request.target.server.outside.is_none();
+        let processors = std::thread::available_parallelism();
+        is_ours && processors.is_ok_and(|count| count.get() <= BUSY_WITH_A_DUMP)
     }
 
     /// Joins in when the dump is over and something is left.
