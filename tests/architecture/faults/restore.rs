@@ -55,7 +55,10 @@ pub(super) const RESTORE: [(&str, [Cell; 5]); 5] = [
                 "nothing: the copy is removed, wrong bytes and dumps that do not restore included",
                 "restore/foreign::dumps_of_others_become_new_databases_and_reach_nothing_else",
             ),
-            Shown(OVERDUE, STEPS),
+            Shown(
+                "nothing: the copy is removed after STACKWARDEN_SILENCE",
+                STEPS,
+            ),
             Shown(UNTOUCHED, STOPPED_RESTORE),
             Shown(COPY, KILLED_RESTORE),
             Shown("nothing: the copy is removed", STEPS),
