@@ -25,6 +25,8 @@ PROJECT = f"sw-bench-{os.getpid()}"
 TOKEN = "bench-token-of-this-run"
 # So many databases make a page of metrics of more than 1 MB.
 MANY = 150
+# The next proof that is due begins within a second.
+QUIET = 4
 
 COMPOSE = """
 name: {project}
@@ -33,7 +35,7 @@ services:
     image: postgres:{major}
     environment: {{ POSTGRES_USER: app, POSTGRES_PASSWORD: bench, POSTGRES_DB: app }}
     shm_size: 256mb
-    command: ["postgres", "-c", "max_wal_size=4GB", "-c", "shared_buffers=512MB"]
+    command: ["postgres", "-c", "max_wal_size=4GB", "-c", "shared_buffers=512MB", "-c", "max_locks_per_transaction={locks}"]
     volumes: [data:/var/lib/postgresql/data]
     healthcheck: {{ test: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "app"], interval: 1s, retries: 60 }}
   app:
@@ -128,11 +130,13 @@ def best(rounds, action):
 
 
 class Stack:
-    def __init__(self, major, folder, bucket):
+    def __init__(self, major, folder, bucket, tables):
         self.folder = folder / "backups"
         self.folder.mkdir()
         self.file = folder / "compose.yml"
         self.file.write_text(COMPOSE.format(project=PROJECT, major=major, image=IMAGE, folder=self.folder, token=TOKEN,
+                                            # A bare pg_dump of many tables needs more than the default.
+                                            locks=1024 if tables else 64,
                                             bucket=BUCKET if bucket else ""))
         self.database = f"{PROJECT}-postgres-1"
         self.sidecar = f"{PROJECT}-stackwarden-1"
@@ -152,7 +156,18 @@ class Stack:
         return json.loads(run("docker", "exec", self.sidecar, "/stackwarden", "status", "--json"))
 
     def settle(self):
-        until("running jobs to end", lambda: all(job["ended_at"] for job in self.status()["jobs"]))
+        """Until no job has run for a while: what is unproven is proven by and by, and would run beside what is measured."""
+        quiet = lambda: all(job["ended_at"] for job in self.status()["jobs"])
+        begun = time.monotonic()
+        while True:
+            until("running jobs to end", quiet)
+            since = time.monotonic()
+            while quiet():
+                if time.monotonic() - since > QUIET:
+                    return
+                time.sleep(0.5)
+            if time.monotonic() - begun > 1800:
+                sys.exit("bench: the sidecar never came to rest")
 
     def back_up(self):
         """Wall seconds of the command, and what the manifest says."""
@@ -223,7 +238,9 @@ def per_core(stack):
 def readers(stack, rows):
     """/health and /metrics while many databases, each with its series, are being backed up."""
     create = ["psql", "-q", "-U", "app", "-d", "app", "-v", "ON_ERROR_STOP=1"]
-    text = "\n".join(f"CREATE DATABASE many_{n:03}; COMMENT ON DATABASE many_{n:03} IS 'empty';" for n in range(MANY))
+    # A database without a table is not backed up.
+    text = "CREATE DATABASE many_000;\n\\c many_000\nCREATE TABLE one (id int PRIMARY KEY);\n\\c app\n" + "\n".join(
+        f"CREATE DATABASE many_{n:03} TEMPLATE many_000;" for n in range(1, MANY))
     run("docker", "exec", "-i", "-u", "postgres", stack.database, *create, input=text)
     stack.compose("up", "-d", "--wait", "--force-recreate", "--no-deps", "stackwarden", level="stream")
     size = lambda: len(get(stack.address(), "/metrics"))
@@ -436,10 +453,11 @@ def measure(stack, arguments, work):
 
     stream, dump_plain, cpu, _ = ours("stream")
     rows.append(("backup to disk at `stream`", f"{stream:.1f} s, {cpu:.1f} s of CPU in the sidecar", f"{stream / bare:.2f} × bare", "1.3 (1.1)"))
-    archive, _, _, _ = ours("archive")
+    archive, dump_decoded, _, _ = ours("archive")
     rows.append(("backup to disk at `archive`", f"{archive:.1f} s", f"{archive / bare:.2f} × bare", "1.7 with S3"))
     counted, dump_counted, _, manifest = ours("content")
-    rows.append(("digests beside the dump", f"{dump_counted:.1f} s for {dump_plain:.1f} s", f"{dump_counted / dump_plain:.2f} ×", "1.3"))
+    rows.append(("digests beside the dump", f"{dump_counted:.1f} s for {dump_decoded:.1f} s", f"{dump_counted / dump_decoded:.2f} ×", "1.3"))
+    rows.append(("digests and decoding beside it", f"{dump_counted:.1f} s for {dump_plain:.1f} s", f"{dump_counted / dump_plain:.2f} ×", ""))
     job = json.loads(run("docker", "exec", stack.sidecar, "/stackwarden", "verify", manifest["id"], "--json"))
     if job["state"] != "succeeded":
         sys.exit(f"bench: the proof failed: {job}")
@@ -491,7 +509,7 @@ def main():
     if not shutil.which("wrk"):
         sys.exit("bench: wrk is missing: apt-get install wrk")
     work = pathlib.Path(tempfile.mkdtemp(prefix="stackwarden-bench-"))
-    stack = Stack(arguments.postgres, work, arguments.bucket)
+    stack = Stack(arguments.postgres, work, arguments.bucket, arguments.tables)
     try:
         stack.compose("up", "-d", "--wait", "postgres")
         events = int(arguments.rows * 1e6)
