@@ -234,7 +234,7 @@ async fn migrate(
     if clone::is_nothing_pending(context, run, plan, status_command(&plan.policy)).await? {
         return Ok(Migrated::NothingPending);
     }
-    back_up(context, run, plan, &state, &mut lock).await?;
+    Box::pin(back_up(context, run, plan, &state, &mut lock)).await?;
     let begun = Instant::now();
     info!(service = %plan.container.service, database = %plan.database, revision = shown(&state), "migration begins");
     let applied = clone::apply(context, run, plan, &mut lock).await;

@@ -170,7 +170,7 @@ async fn carry_out(
             let material = or_cancelled(run, Box::pin(Material::find(context, source))).await?;
             let site = Site::open(context, run, server).await?;
             let name = &database.database;
-            let done = site.swap_in(&material, name, *level, backups).await?;
+            let done = Box::pin(site.swap_in(&material, name, *level, backups)).await?;
             Ok(done.of(&material, &context.project, database))
         }
         RestoreOrder::Undo { database } => {

@@ -64,7 +64,7 @@ impl Site<'_> {
         drop(maintenance);
         self.expect_room(database_size(manifest)).await?;
         if self.find(database).await?.is_some() {
-            self.secure(database, level, backups).await?;
+            Box::pin(self.secure(database, level, backups)).await?;
         }
         progress.begin(JobKind::Restore, &subject, Step::Reading);
         let restored = self.restore_beside(material, manifest, database).await?;
