@@ -90,17 +90,23 @@ impl Line {
 
     /// From now on; what was held goes on.
     pub fn plan(&self, removal: Removal) {
-        self.change(removal, true);
+        self.change(Plan {
+            removal,
+            passes_on: true,
+        });
     }
 
     /// What was held is never passed on; from now on all is sound.
     pub fn forget(&self) {
-        self.change(Removal::Sound, false);
+        self.change(Plan {
+            removal: Removal::Sound,
+            passes_on: false,
+        });
     }
 
-    fn change(&self, removal: Removal, passes_on: bool) {
+    fn change(&self, plan: Plan) {
         self.met.store(0, Ordering::SeqCst);
-        self.plan.send_replace(Plan { removal, passes_on });
+        self.plan.send_replace(plan);
     }
 
     /// Waits until a removal was asked for since.
