@@ -193,7 +193,8 @@ pub fn parse_version(stdout: &str) -> Result<String, PostgresError> {
 
 /// Takes only the time that no other process of its container wants (`SCHED_IDLE`), or, where that cannot be, little of it.
 /// A low priority alone lets it have a processor to itself, and pg_dump shares the other one with its backend: on two
-/// processors the dump took 1.4 times as long, and with this 1.06 times. It holds no lock, so nobody waits for it.
+/// processors work of that priority made a dump take 1.4 times as long, and with this 1.06 times (docs/benchmarks.md, with
+/// digests as the work). It holds no lock, so nobody waits for it.
 const PATIENT: &str = "if chrt -i 0 true 2>/dev/null; then exec chrt -i 0 \"$@\"; fi
 command -v nice >/dev/null 2>&1 && exec nice -n 10 \"$@\"; exec \"$@\"";
 
