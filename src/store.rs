@@ -138,8 +138,12 @@ impl StoreError {
     }
 }
 
-/// SHA-256 of a text.
-pub fn hash_text(text: &str) -> crate::domain::backup::Sha256Hex {
+/// SHA-256 of a text that is handed over in pieces.
+pub fn hash_pieces(
+    hand_over: impl FnOnce(&mut dyn FnMut(&str)),
+) -> crate::domain::backup::Sha256Hex {
     use sha2::{Digest, Sha256};
-    staged::hex(&Sha256::digest(text.as_bytes()))
+    let mut hash = Sha256::new();
+    hand_over(&mut |piece| hash.update(piece.as_bytes()));
+    staged::hex(&hash.finalize())
 }

@@ -121,7 +121,7 @@ impl Session {
         let lines = self
             .single(Statement::Rows(sql.to_owned()), deadline)
             .await?;
-        lines.iter().map(|line| parse_row(line)).collect()
+        lines.into_iter().map(|line| parse_row(&line)).collect()
     }
 
     /// Runs one query that has exactly one row.

@@ -137,6 +137,8 @@ fn due_backups(picture: &Picture, now: Timestamp) -> DueBackups {
     let mut first = BTreeSet::new();
     let mut scheduled = BTreeSet::new();
     let mut due = DueBackups::default();
+    // A try on its way has no success yet and is no failure: when its repetition would be due is nobody's next backup.
+    let is_settled = !is_backing_up(picture);
     for server in picture
         .servers
         .values()
@@ -156,7 +158,8 @@ fn due_backups(picture: &Picture, now: Timestamp) -> DueBackups {
             }
         }
         let next = next.or_else(|| server.policy.schedule.next_after(now));
-        if server.next_run != next {
+        let is_outdated = is_settled || server.next_run.is_none_or(|shown| shown <= now);
+        if is_outdated && server.next_run != next {
             due.next.push((server.service.clone(), next));
         }
     }
@@ -318,15 +321,42 @@ mod tests {
         let now: Timestamp = "2026-01-21T12:00:00Z".parse().unwrap();
         let mut picture = with_a_database_that_is_due(now);
         assert_eq!(due_requests(&picture, now).len(), 1);
-        picture.put_job(JobPicture {
+        picture.put_job(backing_up(now));
+        assert_eq!(due_requests(&picture, now), []);
+    }
+
+    #[test]
+    fn the_next_backup_is_not_the_repetition_of_one_that_is_being_made() {
+        let now: Timestamp = "2026-01-21T12:00:00Z".parse().unwrap();
+        let slot = Some("2026-01-22T02:00:00Z".parse().unwrap());
+        let mut picture = with_a_database_that_is_due(now);
+        let shop = ServiceName::new("shop");
+        let server = picture.servers.get_mut(&shop).unwrap();
+        server.policy.schedule = Schedule::parse("0 2 * * *", Zone::UTC).unwrap();
+        server.next_run = slot;
+        let series = series_of(&picture, &picture.servers[&shop].databases[0]);
+        picture.series.entry(series).or_default().last_attempt = Some(now);
+        let later = now + TimeDelta::seconds(1);
+        let repetition = due_backups(&picture, later).next;
+        assert!(
+            repetition[0].1.is_some_and(|at| Some(at) < slot),
+            "{repetition:?}"
+        );
+        picture.put_job(backing_up(now));
+        assert_eq!(due_backups(&picture, later).next, []);
+        picture.servers.get_mut(&shop).unwrap().next_run = None;
+        assert_eq!(due_backups(&picture, later).next.len(), 1);
+    }
+
+    fn backing_up(since: Timestamp) -> JobPicture {
+        JobPicture {
             id: JobId::new("backup-1"),
             kind: JobKind::Backup,
             subject: "shop/shop and another".to_owned(),
-            asked_at: now,
-            state: JobState::Running { since: now },
+            asked_at: since,
+            state: JobState::Running { since },
             doing: None,
-        });
-        assert_eq!(due_requests(&picture, now), []);
+        }
     }
 
     #[test]

@@ -147,23 +147,34 @@ pub fn statements(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Lines of SQL; a newline inside quotes ends none.
-pub fn lines(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut rest = text;
-    let mut length = 0;
-    for token in tokens(text) {
-        if !matches!(token, Token::Newline(_)) {
+/// Logical lines: a line break inside of a quoted text ends none. They are found while they are asked for, and a clone looks ahead.
+pub fn lines(text: &str) -> Lines<'_> {
+    Lines { rest: Some(text) }
+}
+
+/// The lines of a text, see [`lines`].
+#[derive(Debug, Clone)]
+pub struct Lines<'a> {
+    rest: Option<&'a str>,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.rest?;
+        let mut length = 0;
+        for token in tokens(rest) {
+            if matches!(token, Token::Newline(_)) {
+                let (line, tail) = rest.split_at_checked(length)?;
+                self.rest = tail.strip_prefix('\n');
+                return Some(line);
+            }
             length += token.text().len();
-            continue;
         }
-        let (line, tail) = rest.split_at_checked(length).unwrap_or((rest, ""));
-        found.push(line);
-        rest = tail.strip_prefix('\n').unwrap_or(tail);
-        length = 0;
+        self.rest = None;
+        Some(rest)
     }
-    found.push(rest);
-    found
 }
 
 /// Whether the first `ON` of a statement, outside of quotes, is followed by these words: `GRANT … ON TABLESPACE`.
@@ -192,8 +203,11 @@ mod tests {
                 "SELECT E'it\\'s;', a$1",
             ]
         );
-        assert_eq!(lines("a 'b\nc'\nd"), ["a 'b\nc'", "d"]);
-        assert_eq!(lines("\n-- it's\nx\n"), ["", "-- it's", "x", ""]);
+        assert_eq!(lines("a 'b\nc'\nd").collect::<Vec<_>>(), ["a 'b\nc'", "d"]);
+        assert_eq!(
+            lines("\n-- it's\nx\n").collect::<Vec<_>>(),
+            ["", "-- it's", "x", ""]
+        );
         assert!(is_on("GRANT ALL ON TABLESPACE a TO b", &["TABLESPACE"]));
         assert!(!is_on("GRANT \"a ON TABLESPACE b\" TO c", &["TABLESPACE"]));
     }

@@ -93,8 +93,8 @@ async fn check(
         }
     };
     let hashed = tokio::task::spawn_blocking(move || {
-        let text = raw_text::read(schema);
-        crate::store::hash_text(&SchemaText::parse(&text).normalised_text())
+        let schema = SchemaText::parse(&raw_text::read(schema));
+        crate::store::hash_pieces(|take| schema.normalised(take))
     });
     let lost = |_lost| StoreError::ThreadLost {
         path: stored.path.clone(),

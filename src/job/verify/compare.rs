@@ -76,13 +76,14 @@ pub(in crate::job) async fn judge_schema(
 ) -> Result<Findings, VerifyError> {
     let recorded = manifest.schema_fingerprint.clone();
     let compared = tokio::task::spawn_blocking(move || {
-        let mut expected = SchemaText::parse(&texts.expected);
-        let mut found = SchemaText::parse(&texts.found);
+        // One after the other, and each text is gone when it was read: of 10 000 tables it is 15 MB.
+        let mut expected = read_schema(texts.expected);
+        let mut found = read_schema(texts.found);
         // Two empty texts would be equal.
         if expected.is_empty() || found.is_empty() {
             return None;
         }
-        let hash = crate::store::hash_text(&expected.normalised_text());
+        let hash = crate::store::hash_pieces(|take| expected.normalised(take));
         let is_other = recorded.is_some_and(|recorded| recorded != hash);
         forget(&mut expected, &mut found);
         Some((compare(&expected, &found), is_other))
@@ -103,6 +104,12 @@ pub(in crate::job) async fn judge_schema(
     };
     findings.differ(differences);
     Ok(findings)
+}
+
+fn read_schema(text: String) -> SchemaText {
+    let schema = SchemaText::parse(&text);
+    drop(text);
+    schema
 }
 
 /// What of the server's tablespaces was compared.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CodecError, FORMAT, check_format, to_bytes, unknown};
+use super::{CodecError, FORMAT, to_bytes, unknown};
 use crate::domain::backup::suspicion::Acceptance;
 use crate::domain::id::BackupId;
 use crate::domain::unit::Timestamp;
@@ -32,8 +32,7 @@ pub fn encode_acceptance(acceptance: &Acceptance) -> Vec<u8> {
 /// # Errors
 /// When it is damaged or newer than this version; the backup stays suspect then.
 pub fn decode_acceptance(bytes: &[u8]) -> Result<Acceptance, CodecError> {
-    check_format(bytes)?;
-    let read: AcceptanceFormat = serde_json::from_slice(bytes).map_err(CodecError::Shape)?;
+    let read: AcceptanceFormat = super::read(bytes, |it: &AcceptanceFormat| it.format)?;
     Ok(Acceptance {
         id: BackupId::parse(&read.id).map_err(|error| unknown("id", error.0))?,
         at: read.at,

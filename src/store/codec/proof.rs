@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::{CodecError, Detail, FORMAT, check_format, to_bytes, unknown};
+use super::{CodecError, Detail, FORMAT, to_bytes, unknown};
 use crate::domain::backup::{Level, Proof, Recipient};
 use crate::domain::comparison::{Compared, Difference, ObjectComparison, ObjectKind};
 use crate::domain::id::BackupId;
 use crate::domain::unit::{ByteCount, Timestamp};
 
+/// A listing reads it without what was compared.
 #[derive(Serialize, Deserialize)]
-struct ProofFormat {
+struct ProofFormat<Compared = Vec<ComparedFormat>> {
     format: u32,
     id: String,
     destination: String,
@@ -27,7 +29,7 @@ struct ProofFormat {
     /// The public keys that did not open it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_opened_by: Option<Vec<String>>,
-    compared: Vec<ComparedFormat>,
+    compared: Compared,
     differences: Vec<DifferenceFormat>,
 }
 
@@ -48,7 +50,7 @@ struct DifferenceFormat {
 
 /// Writes a proof.
 pub fn encode_proof(proof: &Proof) -> Vec<u8> {
-    to_bytes(&ProofFormat {
+    let format: ProofFormat = ProofFormat {
         format: FORMAT,
         id: proof.id.to_string(),
         destination: proof.destination.clone(),
@@ -69,7 +71,8 @@ pub fn encode_proof(proof: &Proof) -> Vec<u8> {
             .iter()
             .map(DifferenceFormat::from)
             .collect(),
-    })
+    };
+    to_bytes(&format)
 }
 
 /// Reads a proof.
@@ -77,20 +80,25 @@ pub fn encode_proof(proof: &Proof) -> Vec<u8> {
 /// # Errors
 /// When it is damaged, newer than this version, or holds a word this version does not know.
 pub fn decode_proof(bytes: &[u8], detail: Detail) -> Result<Proof, CodecError> {
-    check_format(bytes)?;
-    let read: ProofFormat = serde_json::from_slice(bytes).map_err(CodecError::Shape)?;
+    match detail {
+        Detail::Full => {
+            let read = super::read::<ProofFormat>(bytes, |it| it.format)?;
+            let compared = read.compared.iter().map(comparison);
+            let compared = compared.collect::<Result<_, _>>()?;
+            finish(read, compared)
+        }
+        Detail::Summary => {
+            let read = super::read::<ProofFormat<IgnoredAny>>(bytes, |it| it.format)?;
+            finish(read, Vec::new())
+        }
+    }
+}
+
+fn finish<C>(read: ProofFormat<C>, compared: Vec<ObjectComparison>) -> Result<Proof, CodecError> {
     let seconds = |value| Duration::try_from_secs_f64(value).unwrap_or_default();
     let level = match read.level {
         None => None,
         Some(word) => Some(Level::find(&word).ok_or_else(|| unknown("level", word))?),
-    };
-    let compared = match detail {
-        Detail::Summary => Vec::new(),
-        Detail::Full => read
-            .compared
-            .iter()
-            .map(comparison)
-            .collect::<Result<_, _>>()?,
     };
     Ok(Proof {
         id: BackupId::parse(&read.id).map_err(|error| unknown("id", error.0))?,
