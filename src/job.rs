@@ -124,6 +124,23 @@ pub struct Run {
     pub stop: CancellationToken,
 }
 
+/// That we were told to stop.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopped;
+
+impl Run {
+    /// The answer, unless we are told to stop before it is there: nobody who says nothing is waited for then.
+    pub async fn or_stopped<T, E: From<Stopped>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        tokio::select! {
+            answer = work => answer,
+            () = self.stop.cancelled() => Err(Stopped.into()),
+        }
+    }
+}
+
 /// A job's id: unique among processes, since two gates may begin in the same second and process ids repeat
 /// in containers.
 pub fn job_id(kind: &str, now: Timestamp) -> JobId {

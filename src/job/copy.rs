@@ -8,10 +8,11 @@ pub mod along;
 
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::{JobContext, Run};
+use super::{JobContext, Run, Stopped};
 use crate::domain::backup::copy::{Task, find_company};
 use crate::domain::backup::{Destination, Level, Manifest, Proof, Series};
 use crate::domain::comparison::{Difference, ObjectKind};
@@ -62,6 +63,12 @@ pub enum CopyError {
     Cancelled,
 }
 
+impl From<Stopped> for CopyError {
+    fn from(_stopped: Stopped) -> Self {
+        Self::Cancelled
+    }
+}
+
 impl CopyError {
     /// Whether somebody asked for this end.
     pub fn is_cancelled(&self) -> bool {
@@ -92,14 +99,14 @@ pub async fn run(
     progress.begin(JobKind::Copy, &plan.series.to_string(), Step::Copying);
     let proof = match plan.task {
         Task::Accompany => None,
-        Task::Prove => match or_cancelled(run, find_there(store, plan)).await? {
+        Task::Prove => match run.or_stopped(find_there(store, plan)).await? {
             Some(manifest) => Some(prove(context, run, store, &manifest).await?),
             None => Some(copy_from_disk(context, run, store, plan).await?),
         },
         Task::Replace => Some(copy_from_disk(context, run, store, plan).await?),
     };
     if proof.as_ref().is_none_or(Proof::is_good) {
-        or_cancelled(run, accompany(context, store, plan)).await?;
+        run.or_stopped(accompany(context, store, plan)).await?;
     }
     Ok(proof)
 }
@@ -113,7 +120,7 @@ async fn prove(
 ) -> Result<Proof, CopyError> {
     context.progress.go_on(JobKind::Copy, Step::Reading);
     let begun = Instant::now();
-    let found = or_cancelled(run, read_back(context, store, manifest)).await?;
+    let found = run.or_stopped(read_back(context, store, manifest)).await?;
     let proof = Proof {
         id: manifest.id.clone(),
         destination: Destination::S3.as_str().to_owned(),
@@ -128,10 +135,8 @@ async fn prove(
         compared: Vec::new(),
         differences: found.into_iter().collect(),
     };
-    or_cancelled(run, async {
-        Ok(store.add_proof(&manifest.series, &proof).await?)
-    })
-    .await?;
+    let adding = store.add_proof(&manifest.series, &proof);
+    run.or_stopped(adding.map_err(CopyError::from)).await?;
     Ok(proof)
 }
 
@@ -173,18 +178,15 @@ async fn copy_from_disk(
     let manifest = backup.manifest;
     // Wrong bytes are not worth a copy, and the bucket would be blamed for them.
     let path = context.store.path_of(&manifest);
-    or_cancelled(run, async {
-        let read = ReadBack::open(&path).await?.finish().await?;
-        if read == manifest.stored_sha256 {
-            Ok(())
-        } else {
-            Err(StoreError::Altered { path: path.clone() }.into())
-        }
-    })
-    .await?;
+    let reading = async { ReadBack::open(&path).await?.finish().await };
+    let read = run.or_stopped(reading.map_err(CopyError::from)).await?;
+    if read != manifest.stored_sha256 {
+        return Err(StoreError::Altered { path }.into());
+    }
     if plan.task == Task::Replace {
         // Its manifest first: from now on it is missing, whatever happens, and is made good like any other.
-        or_cancelled(run, async { Ok(store.remove(&manifest).await?) }).await?;
+        let removing = store.remove(&manifest);
+        run.or_stopped(removing.map_err(CopyError::from)).await?;
     }
     copy_file(context, run, store, &manifest, STANDSTILL).await?;
     prove(context, run, store, &manifest).await
@@ -205,12 +207,12 @@ pub(super) async fn copy_file(
         standstill,
     };
     let mut upload = store.upload(aim, source);
-    let sent = or_cancelled(run, async { Ok(upload.send().await?) }).await;
+    let sent = run.or_stopped(async { Ok(upload.send().await?) }).await;
     if let Err(error) = sent {
         upload.abort().await;
         return Err(error);
     }
-    or_cancelled(run, async {
+    run.or_stopped(async {
         upload.complete().await?;
         Ok(store.publish(manifest).await?)
     })
@@ -239,15 +241,4 @@ async fn read_back(
     let is_same = object.finish().await? == manifest.stored_sha256;
     let what = "the bucket gives back other bytes than were written (SHA-256 differs)";
     Ok((!is_same).then(|| wrong(what)))
-}
-
-/// The answer, or [`CopyError::Cancelled`] when we are told to stop before it is there.
-async fn or_cancelled<T>(
-    run: &Run,
-    work: impl Future<Output = Result<T, CopyError>>,
-) -> Result<T, CopyError> {
-    tokio::select! {
-        answer = work => answer,
-        () = run.stop.cancelled() => Err(CopyError::Cancelled),
-    }
 }

@@ -135,17 +135,6 @@ pub async fn run(context: &JobContext, run: &Run, plan: &RestorePlan) -> Restore
     }
 }
 
-/// The answer, unless we are told to stop before it is there: neither a bucket nor a server that says nothing is waited for.
-async fn or_cancelled<T>(
-    run: &Run,
-    work: impl Future<Output = Result<T, RestoreError>>,
-) -> Result<T, RestoreError> {
-    tokio::select! {
-        answer = work => answer,
-        () = run.stop.cancelled() => Err(RestoreError::Cancelled),
-    }
-}
-
 async fn carry_out(
     context: &JobContext,
     run: &Run,
@@ -158,7 +147,9 @@ async fn carry_out(
             service,
             name,
         } => {
-            let material = or_cancelled(run, Box::pin(Material::find(context, source))).await?;
+            let material = run
+                .or_stopped(Box::pin(Material::find(context, source)))
+                .await?;
             let server = plan.chosen(service.as_ref())?;
             let site = Site::open(context, run, server).await?;
             let done = site.restore_into(&material, name).await?;
@@ -167,7 +158,9 @@ async fn carry_out(
         }
         RestoreOrder::Swap { database, source } => {
             let (server, level) = plan.server(&database.service)?;
-            let material = or_cancelled(run, Box::pin(Material::find(context, source))).await?;
+            let material = run
+                .or_stopped(Box::pin(Material::find(context, source)))
+                .await?;
             let site = Site::open(context, run, server).await?;
             let name = &database.database;
             let done = Box::pin(site.swap_in(&material, name, *level, backups)).await?;

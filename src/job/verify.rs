@@ -72,8 +72,8 @@ impl VerifyPlan {
 /// # Cancellation
 /// Told to stop by `run`, it removes the scratch server first; dropped, see the module.
 pub async fn run(context: &JobContext, run: &Run, plan: &VerifyPlan) -> Result<Proof, VerifyError> {
-    let _turn = or_cancelled(run, context.turns.take()).await?;
-    let held = or_cancelled(run, find_backup(context, plan)).await?;
+    let _turn = run.or_stopped(context.turns.take()).await?;
+    let held = run.or_stopped(find_backup(context, plan)).await?;
     let begun = Instant::now();
     let findings = Box::pin(find_out(context, run, plan, &held));
     let findings = bounds::in_time(context, findings).await?;
@@ -124,7 +124,7 @@ async fn find_out(
     let manifest = &backup.manifest;
     let (progress, subject) = (&context.progress, plan.database.to_string());
     progress.begin(JobKind::Verify, &subject, Step::Reading);
-    let archive = match or_cancelled(run, held.read(context, plan.level)).await? {
+    let archive = match run.or_stopped(held.read(context, plan.level)).await? {
         Found::Sound(archive) => archive,
         Found::Judged(findings) => return Ok(*findings),
     };
@@ -183,20 +183,9 @@ async fn restore_in(
             Globals::Altered(findings) => Ok(*findings),
         }
     });
-    let findings = or_cancelled(run, proof).await;
+    let findings = run.or_stopped(proof).await;
     scratch.remove(context).await;
     findings
-}
-
-/// The answer, or [`VerifyError::Cancelled`] when we are told to stop before it is there.
-async fn or_cancelled<T>(
-    run: &Run,
-    work: impl Future<Output = Result<T, VerifyError>>,
-) -> Result<T, VerifyError> {
-    tokio::select! {
-        answer = work => answer,
-        () = run.stop.cancelled() => Err(VerifyError::Cancelled),
-    }
 }
 
 /// Restores and compares.

@@ -52,10 +52,8 @@ pub(super) async fn run(
     request: &TakeRequest,
     dumped: &Dumped,
 ) -> Result<Checked, BackupError> {
-    tokio::select! {
-        checked = check(context, request, dumped) => checked,
-        () = run.stop.cancelled() => Err(BackupError::Cancelled),
-    }
+    run.or_stopped(Box::pin(check(context, request, dumped)))
+        .await
 }
 
 async fn check(

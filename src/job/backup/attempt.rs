@@ -88,10 +88,7 @@ pub(super) async fn run(
         request,
         counting,
     };
-    tokio::select! {
-        dumped = dump(&asked, along) => dumped,
-        () = run.stop.cancelled() => Err(BackupError::Cancelled),
-    }
+    run.or_stopped(Box::pin(dump(&asked, along))).await
 }
 
 /// Who asks for what.

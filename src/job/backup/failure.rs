@@ -12,6 +12,7 @@ use crate::domain::failure::chain;
 use crate::domain::id::ServiceName;
 use crate::domain::room::Shortage;
 use crate::domain::unit::format_age;
+use crate::job::Stopped;
 use crate::job::opened::OpenedError;
 use crate::job::server::ServerError;
 use crate::postgres::PostgresError;
@@ -126,6 +127,12 @@ pub enum BackupError {
     /// We were told to stop.
     #[error("told to stop")]
     Cancelled,
+}
+
+impl From<Stopped> for BackupError {
+    fn from(_stopped: Stopped) -> Self {
+        Self::Cancelled
+    }
 }
 
 impl From<OpenedError> for BackupError {

@@ -116,10 +116,7 @@ async fn take(
             }
         }
     };
-    tokio::select! {
-        taken = work => taken,
-        () = run.stop.cancelled() => Err(BackupError::Cancelled),
-    }
+    run.or_stopped(work).await
 }
 
 /// The text without what changes from one dump to the next: psql's restriction key is random.

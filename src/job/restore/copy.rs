@@ -179,7 +179,7 @@ impl Site<'_> {
     ) -> Result<Restored, RestoreError> {
         self.expect_room(database_size(manifest)).await?;
         let reading = Box::pin(self.read_schema(material, manifest));
-        let schema = self.or_cancelled(reading).await?;
+        let schema = self.run.or_stopped(reading).await?;
         let no_dump = || RestoreError::NoDump {
             file: material.shown(),
             why: "there is no database in it".to_owned(),
@@ -207,7 +207,7 @@ impl Site<'_> {
         };
         // On the heap: the comparisons that run at once are big.
         let filling = Box::pin(self.fill(material, manifest, &copied));
-        match self.or_cancelled(filling).await {
+        match self.run.or_stopped(filling).await {
             Ok(verdict) => Ok(Restored {
                 copy,
                 outside,
@@ -219,14 +219,6 @@ impl Site<'_> {
                 Err(error)
             }
         }
-    }
-
-    /// The answer, unless we are told to stop before it is there.
-    pub(super) async fn or_cancelled<T>(
-        &self,
-        work: impl Future<Output = Result<T, RestoreError>>,
-    ) -> Result<T, RestoreError> {
-        super::or_cancelled(self.run, work).await
     }
 
     async fn read_schema(

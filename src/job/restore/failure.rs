@@ -9,6 +9,7 @@ use crate::domain::id::{BackupId, DatabaseName, ProjectName, ServiceName};
 use crate::domain::restore::ChoiceError;
 use crate::domain::room::Shortage;
 use crate::domain::unit::format_age;
+use crate::job::Stopped;
 use crate::job::backup::BackupError;
 use crate::job::opened::OpenedError;
 use crate::job::server::ServerError;
@@ -227,6 +228,12 @@ pub enum RestoreError {
     /// We were told to stop.
     #[error("told to stop; nothing was changed")]
     Cancelled,
+}
+
+impl From<Stopped> for RestoreError {
+    fn from(_stopped: Stopped) -> Self {
+        Self::Cancelled
+    }
 }
 
 impl From<OpenedError> for RestoreError {

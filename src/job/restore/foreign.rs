@@ -65,7 +65,7 @@ impl Site<'_> {
         let copy = Copy::make(self, name, None, create).await?;
         let schema = outside.as_ref().map(|(schema, _)| schema.as_str());
         let filling = Box::pin(self.fill_foreign(material, &looked, &copy.name, schema));
-        let tables = match self.or_cancelled(filling).await {
+        let tables = match self.run.or_stopped(filling).await {
             Ok(tables) => tables,
             Err(error) => {
                 copy.remove().await;

@@ -24,7 +24,11 @@ impl Site<'_> {
         manifest: &Manifest,
         schema: &str,
     ) -> Result<BTreeSet<String>, RestoreError> {
-        let Some(globals) = self.or_cancelled(material.read_roles(self.context)).await? else {
+        let Some(globals) = self
+            .run
+            .or_stopped(material.read_roles(self.context))
+            .await?
+        else {
             return Ok(BTreeSet::new());
         };
         let globals = raw_text::read(globals);

@@ -38,7 +38,8 @@ impl<'a> Site<'a> {
         run: &'a Run,
         target: &'a ServerTarget,
     ) -> Result<Self, RestoreError> {
-        super::or_cancelled(run, Box::pin(Self::look_at(context, run, target))).await
+        run.or_stopped(Box::pin(Self::look_at(context, run, target)))
+            .await
     }
 
     async fn look_at(

@@ -10,6 +10,7 @@ use crate::docker::DockerError;
 use crate::domain::id::{BackupId, DatabaseRef};
 use crate::domain::room::Shortage;
 use crate::domain::unit::format_age;
+use crate::job::Stopped;
 use crate::job::opened::OpenedError;
 use crate::job::server::ServerError;
 use crate::postgres::PostgresError;
@@ -169,6 +170,12 @@ pub enum VerifyError {
     /// We were told to stop.
     #[error("told to stop")]
     Cancelled,
+}
+
+impl From<Stopped> for VerifyError {
+    fn from(_stopped: Stopped) -> Self {
+        Self::Cancelled
+    }
 }
 
 impl From<OpenedError> for VerifyError {

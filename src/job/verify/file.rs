@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::foreign::{self, Judgement};
-use super::{VerifyError, VerifyPlan, bounds, or_cancelled};
+use super::{VerifyError, VerifyPlan, bounds};
 use crate::domain::backup::{Destination, Level, Manifest, Proof};
 use crate::domain::foreign::DIRECTORY_MARK;
 use crate::domain::id::{DatabaseRef, ServiceName};
@@ -62,7 +62,7 @@ pub async fn run_file(
         return Ok(FileVerdict::Own(Box::new((own, proof))));
     }
     let server = choose(plan)?;
-    let _turn = or_cancelled(run, context.turns.take()).await?;
+    let _turn = run.or_stopped(context.turns.take()).await?;
     let judging = Box::pin(foreign::judge(context, run, server, &path, plan.level));
     let judgement = bounds::in_time(context, judging).await?;
     Ok(FileVerdict::Foreign(judgement))

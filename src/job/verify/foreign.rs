@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
+use super::VerifyError;
 use super::restore::into_verify;
 use super::scratch::{JOBS, Material, Model, Place, Scratch, StartError, expect_success};
-use super::{VerifyError, or_cancelled};
 use crate::docker::ExecResult;
 use crate::domain::backup::{Level, Sealing};
 use crate::domain::comparison::Rows;
@@ -126,7 +126,7 @@ pub(super) async fn judge(
     };
     progress.go_on(JobKind::Verify, Step::Restoring);
     // Told to stop, we still take the scratch away.
-    let judgement = or_cancelled(run, judged.examine(shape)).await;
+    let judgement = run.or_stopped(judged.examine(shape)).await;
     scratch.remove(context).await;
     judgement
 }

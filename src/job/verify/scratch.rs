@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{VerifyError, is_outer, or_cancelled};
+use super::{VerifyError, is_outer};
 use crate::docker::{ExecRequest, ExecResult, StdinMode};
 use crate::domain::backup::{Manifest, Sealing};
 use crate::domain::failure::{bounded, chain};
@@ -106,11 +106,7 @@ impl Scratch {
                 Sealing::Age => scratch.unseal(context, manifest, path).await,
             }
         };
-        let unpacked = tokio::select! {
-            unpacked = filled => unpacked,
-            () = run.stop.cancelled() => Err(VerifyError::Cancelled.into()),
-        };
-        match unpacked {
+        match run.or_stopped(filled).await {
             Ok(()) => Ok(scratch),
             Err(error) => {
                 scratch.remove(context).await;
@@ -127,10 +123,10 @@ impl Scratch {
         material: Material,
         place: Place,
     ) -> Result<Self, StartError> {
-        if or_cancelled(run, model.find_gap(context)).await? == Some(Gap::Unnamed) {
+        if run.or_stopped(model.find_gap(context)).await? == Some(Gap::Unnamed) {
             return Err(StartError::Unserved(UNNAMED.to_owned()));
         }
-        let facts = or_cancelled(run, model.facts(context, run)).await?;
+        let facts = run.or_stopped(model.facts(context, run)).await?;
         let memory = context.limits.proof_memory;
         let log = write_ahead_log(material.database, place.memory(memory));
         let shares = ScratchMemory::within(memory.0 / (1024 * 1024), JOBS, log);
@@ -145,11 +141,7 @@ impl Scratch {
             file: ARCHIVE,
             plan,
         };
-        let begun = tokio::select! {
-            begun = scratch.begin(context) => begun,
-            () = run.stop.cancelled() => Err(VerifyError::Cancelled.into()),
-        };
-        match begun {
+        match run.or_stopped(scratch.begin(context)).await {
             Ok(()) => Ok(scratch),
             Err(error) => {
                 scratch.remove(context).await;

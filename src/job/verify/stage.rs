@@ -12,7 +12,7 @@ use super::findings::Findings;
 use super::restore::into_verify;
 use super::scratch::{Material, Model, Place, Scratch, StartError};
 use super::turn::Turn;
-use super::{VerifyError, VerifyPlan, bounds, or_cancelled, proof_of, prove};
+use super::{VerifyError, VerifyPlan, bounds, proof_of, prove};
 use crate::domain::backup::{Level, Manifest, Packing, Proof};
 use crate::domain::comparison::{Compared, ObjectComparison, ObjectKind};
 use crate::domain::failure::chain;
@@ -48,7 +48,7 @@ impl Stage {
         last: Option<&Manifest>,
     ) -> Result<Self, VerifyError> {
         let busy = |_elapsed| VerifyError::HostBusy { waited: PATIENCE };
-        let turn = timeout(PATIENCE, or_cancelled(run, context.turns.take())).await;
+        let turn = timeout(PATIENCE, run.or_stopped(context.turns.take())).await;
         let turn = turn.map_err(busy)??;
         let place = Place::Disk;
         if let Some(shortage) = last.and_then(|last| bounds::find_lack(context, last, place)) {
@@ -114,7 +114,7 @@ impl Stage {
         let backup = &held.backup;
         let begun = Instant::now();
         let proving = Box::pin(prove(context, plan, backup, &self.scratch, roles));
-        let findings = bounds::in_time(context, or_cancelled(run, proving)).await;
+        let findings = bounds::in_time(context, run.or_stopped(proving)).await;
         let mut findings = findings?;
         findings.compared.push(ObjectComparison {
             kind: ObjectKind::File,

@@ -77,3 +77,9 @@ pub enum VolumeError {
     #[error("told to stop")]
     Cancelled,
 }
+
+impl From<crate::job::Stopped> for VolumeError {
+    fn from(_stopped: crate::job::Stopped) -> Self {
+        Self::Cancelled
+    }
+}

@@ -58,10 +58,7 @@ impl Revived {
             plan,
             container: &container,
         };
-        let made = tokio::select! {
-            made = making.make() => made,
-            () = run.stop.cancelled() => Err(VolumeError::Cancelled),
-        };
+        let made = run.or_stopped(making.make()).await;
         let revived = |user| Self {
             target: target(plan, container.clone(), image_id, user),
         };
