@@ -21,6 +21,7 @@ mod beside;
 mod compressible;
 mod control;
 mod corruptions;
+mod courtesy;
 mod demo;
 mod encodings;
 mod extensions;

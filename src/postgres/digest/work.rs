@@ -332,4 +332,19 @@ mod tests {
         let nothing = work.sum([]);
         assert!(matches!(nothing[0].digest, Digest::Absent(_)));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_gives_way_rests_as_long_as_it_worked_and_only_while_it_has_to() {
+        let worked = Duration::from_secs(3);
+        let rest = async |pace: Pace<'_>| {
+            let begun = Instant::now();
+            pace.rest(worked).await;
+            begun.elapsed()
+        };
+        let dump_ended = CancellationToken::new();
+        assert_eq!(rest(Pace::Resting(&dump_ended)).await, worked);
+        dump_ended.cancel();
+        assert_eq!(rest(Pace::Resting(&dump_ended)).await, Duration::ZERO);
+        assert_eq!(rest(Pace::Steady).await, Duration::ZERO);
+    }
 }
