@@ -8,8 +8,9 @@ mod manifest;
 mod proof;
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
@@ -67,31 +68,40 @@ fn read<T: DeserializeOwned>(bytes: &[u8], format: fn(&T) -> u32) -> Result<T, C
     }
 }
 
-/// A list of which only the length is kept; no memory is needed for what stands in it.
-#[derive(Default)]
-struct Counted(u64);
+/// A list of which only the length is kept: each of its things is read as ever, and gone before the next one.
+struct Counted<T> {
+    count: u64,
+    things: PhantomData<T>,
+}
 
-impl<'de> Deserialize<'de> for Counted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Counting)
+// Derived, it would ask the same of the things.
+impl<T> Default for Counted<T> {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            things: PhantomData,
+        }
     }
 }
 
-struct Counting;
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Counted<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Self::default())
+    }
+}
 
-impl<'de> Visitor<'de> for Counting {
-    type Value = Counted;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Counted<T> {
+    type Value = Self;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Counted, A::Error> {
-        let mut counted = Counted::default();
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            counted.0 += 1;
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<T>()?.is_some() {
+            self.count += 1;
         }
-        Ok(counted)
+        Ok(self)
     }
 }
 

@@ -157,6 +157,7 @@ fn due_backups(picture: &Picture, now: Timestamp) -> DueBackups {
                 Due::Later(at) => next = Some(next.map_or(at, |known: Timestamp| known.min(at))),
             }
         }
+        let next = next.filter(|_| is_settled);
         let next = next.or_else(|| server.policy.schedule.next_after(now));
         let is_outdated = is_settled || server.next_run.is_none_or(|shown| shown <= now);
         if is_outdated && server.next_run != next {
@@ -344,8 +345,10 @@ mod tests {
         );
         picture.put_job(backing_up(now));
         assert_eq!(due_backups(&picture, later).next, []);
-        picture.servers.get_mut(&shop).unwrap().next_run = None;
-        assert_eq!(due_backups(&picture, later).next.len(), 1);
+        for shown in [None, Some(now)] {
+            picture.servers.get_mut(&shop).unwrap().next_run = shown;
+            assert_eq!(due_backups(&picture, later).next, [(shop.clone(), slot)]);
+        }
     }
 
     fn backing_up(since: Timestamp) -> JobPicture {

@@ -66,8 +66,8 @@ impl<'a> Group<'a> {
     pub(super) fn describe_difference(&self, found: &Self) -> String {
         let says = "is defined otherwise in the restored copy";
         if self.normals().eq(found.normals()) {
-            let other = self.tablespaces().zip(found.tablespaces());
-            let other = other.into_iter().find(|(ours, theirs)| ours != theirs);
+            let mut both = self.tablespaces().zip(found.tablespaces());
+            let other = both.find(|(ours, theirs)| ours != theirs);
             let (ours, theirs) = other.unwrap_or_default();
             let (ours, theirs) = (ours.unwrap_or("-"), theirs.unwrap_or("-"));
             return format!("{says}: expected tablespace {ours}, found {theirs}");

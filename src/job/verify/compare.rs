@@ -76,7 +76,7 @@ pub(in crate::job) async fn judge_schema(
 ) -> Result<Findings, VerifyError> {
     let recorded = manifest.schema_fingerprint.clone();
     let compared = tokio::task::spawn_blocking(move || {
-        // One after the other, and each text is gone when it was read: of 10 000 tables it is 15 MB.
+        // One after the other, and each text is gone when it was read: with many tables it is megabytes.
         let mut expected = read_schema(texts.expected);
         let mut found = read_schema(texts.found);
         // Two empty texts would be equal.

@@ -4,7 +4,6 @@ mod part;
 
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use self::part::{
@@ -78,6 +77,8 @@ struct ManifestFormat<Tables = Vec<TableFormat>, Sequences = Vec<SequenceFormat>
     #[serde(default, skip_serializing_if = "Option::is_none")]
     likeness: Option<LikenessFormat>,
 }
+
+type SummaryFormat = ManifestFormat<super::Counted<TableFormat>, super::Counted<SequenceFormat>>;
 
 const DIGEST_ALGORITHM: &str = "v1";
 
@@ -164,10 +165,11 @@ pub fn decode_manifest(bytes: &[u8], detail: Detail) -> Result<Manifest, CodecEr
             manifest(read, counted)
         }
         Detail::Summary => {
-            let read =
-                super::read::<ManifestFormat<super::Counted, IgnoredAny>>(bytes, |it| it.format)?;
+            let read = super::read::<SummaryFormat>(bytes, |it| it.format)?;
             let counted = match &read.tables {
-                Some(tables) => Counted::Summary { tables: tables.0 },
+                Some(tables) => Counted::Summary {
+                    tables: tables.count,
+                },
                 None => not_counted(&read),
             };
             manifest(read, counted)

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{CodecError, Detail, FORMAT, to_bytes, unknown};
@@ -32,6 +31,8 @@ struct ProofFormat<Compared = Vec<ComparedFormat>> {
     compared: Compared,
     differences: Vec<DifferenceFormat>,
 }
+
+type SummaryFormat = ProofFormat<super::Counted<ComparedFormat>>;
 
 #[derive(Serialize, Deserialize)]
 struct ComparedFormat {
@@ -88,7 +89,7 @@ pub fn decode_proof(bytes: &[u8], detail: Detail) -> Result<Proof, CodecError> {
             finish(read, compared)
         }
         Detail::Summary => {
-            let read = super::read::<ProofFormat<IgnoredAny>>(bytes, |it| it.format)?;
+            let read = super::read::<SummaryFormat>(bytes, |it| it.format)?;
             finish(read, Vec::new())
         }
     }

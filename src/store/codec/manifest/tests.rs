@@ -124,9 +124,23 @@ fn unknown_fields_are_ignored_and_a_newer_format_is_refused() {
         let error = decode_manifest(newer, detail).unwrap_err();
         assert!(matches!(error, CodecError::Newer(2)), "{error}");
     }
-    let damaged = br#"{"format": 1, "id": {"new": "shape"}}"#;
-    let error = decode_manifest(damaged, Detail::Summary).unwrap_err();
-    assert!(matches!(error, CodecError::Shape(_)), "{error}");
+}
+
+#[test]
+fn a_summary_refuses_what_all_of_it_would_refuse() {
+    let bytes = encode_manifest(&manifest("app".into(), Vec::new()));
+    let sound: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    for list in ["tables", "sequences_before", "sequences_after"] {
+        for damage in [serde_json::json!([{"rows": 1}]), serde_json::json!({})] {
+            let mut value = sound.clone();
+            value[list] = damage;
+            let damaged = serde_json::to_vec(&value).unwrap();
+            for detail in [Detail::Full, Detail::Summary] {
+                let error = decode_manifest(&damaged, detail).unwrap_err();
+                assert!(matches!(error, CodecError::Shape(_)), "{list}: {error}");
+            }
+        }
+    }
 }
 
 #[test]
