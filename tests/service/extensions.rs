@@ -139,8 +139,6 @@ fn what_an_image_cannot_serve_is_said_and_the_level_steps_down() {
     stack.wait_for_postgres();
     drop(stack.stackwarden(&["backup"]).ended_with(0));
     the_level_is_archive(&stack, "initdb");
-    drop(stack.compose(&["down", "-v"]));
-    drop(docker(&["rmi", &image]));
 }
 
 #[track_caller]

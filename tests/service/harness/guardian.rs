@@ -10,12 +10,17 @@ use std::process::{Child, Command, Stdio};
 const SCRIPT: &str = r#"
 cat >/dev/null
 project=$1; folder=$2
+# Compose hands a server's anonymous volume to the next container by its name, and then takes it for no anonymous one.
+volumes=$(docker ps -aq --filter "label=com.docker.compose.project=$project" \
+  | xargs -r docker inspect -f '{{range .Mounts}}{{println .Name}}{{end}}' | grep -xE '[0-9a-f]{64}')
 docker compose -p "$project" -f "$folder/compose.yml" down -v --remove-orphans -t 0
 for label in "stackwarden.owned-by-project=$project" "com.docker.compose.project=$project" "test.stack=$project"; do
   docker ps -aq --filter "label=$label" | xargs -r docker rm -fv
   docker volume ls -q --filter "label=$label" | xargs -r docker volume rm -f
   docker network ls -q --filter "label=$label" | xargs -r docker network rm
 done
+echo "$volumes" | xargs -r docker volume rm -f
+docker images -q --filter "reference=stackwarden-test/$project/*" | xargs -r docker rmi -f
 # Files written by containers may belong to root.
 rm -rf "$folder" || docker run --rm -v "$folder:/folder" --entrypoint sh "$3" -c 'rm -rf /folder/*' ; rm -rf "$folder"
 "#;
