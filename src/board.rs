@@ -304,6 +304,16 @@ impl Picture {
         }
     }
 
+    /// Whether everything was asked once: before that, nothing that is missing here is known to be absent.
+    pub fn has_looked(&self) -> bool {
+        let places = [Some(&self.docker), Some(&self.folder)];
+        let bucket = self.bucket.as_ref().map(|bucket| &bucket.reach);
+        let places = places.into_iter().chain([bucket]).flatten();
+        let backed_up = self.servers.values().filter(|it| it.policy.enabled);
+        let mut asked = places.chain(backed_up.map(|server| &server.reach));
+        asked.all(|reach| *reach != Reach::Unknown)
+    }
+
     /// Each service's verdict at `now`.
     pub fn service_verdicts(&self, now: Timestamp) -> BTreeMap<&ServiceName, ServiceVerdict> {
         let judge = |service: &ServicePicture| {

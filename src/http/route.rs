@@ -1,5 +1,6 @@
 //! Which path is answered by whom.
 
+mod first_look;
 mod health;
 mod metrics;
 mod order;
@@ -16,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::cached::Cached;
 use super::problem::{no_such_method, no_such_path};
@@ -47,6 +49,7 @@ pub(super) struct Shared {
     health: Cached<Answer>,
     metrics: Cached<Answer>,
     page: Cached<Answer>,
+    opened: Instant,
 }
 
 impl Shared {
@@ -56,6 +59,7 @@ impl Shared {
             health: Cached::new(),
             metrics: Cached::new(),
             page: Cached::new(),
+            opened: Instant::now(),
         }
     }
 
@@ -71,7 +75,7 @@ pub(super) fn public(shared: Arc<Shared>) -> Router {
 pub(super) fn control(shared: Arc<Shared>, token: Token) -> Router {
     let guard = middleware::from_fn_with_state(token, auth::require);
     // The guard lies over the fallbacks too: without a token not even the list of paths can be probed.
-    let guarded = closed(guarded_paths()).layer(guard.clone());
+    let guarded = closed(guarded_paths(&shared)).layer(guard.clone());
     let paths = open_paths().nest("/v1", guarded);
     // Nesting leaves out this one spelling.
     let paths = paths.route("/v1/", any(no_such_path).layer(guard));
@@ -79,7 +83,7 @@ pub(super) fn control(shared: Arc<Shared>, token: Token) -> Router {
 }
 
 pub(super) fn trusted(shared: Arc<Shared>) -> Router {
-    closed(open_paths().nest("/v1", closed(guarded_paths()))).with_state(shared)
+    closed(open_paths().nest("/v1", closed(guarded_paths(&shared)))).with_state(shared)
 }
 
 fn open_paths() -> Router<Arc<Shared>> {
@@ -91,7 +95,9 @@ fn open_paths() -> Router<Arc<Shared>> {
         .route("/metrics", get(metrics::metrics))
 }
 
-fn guarded_paths() -> Router<Arc<Shared>> {
+fn guarded_paths(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let after_first_look =
+        middleware::from_fn_with_state(Arc::clone(shared), first_look::wait_for_it);
     Router::new()
         .route("/stack", get(read::stack))
         .route("/databases", get(read::databases))
@@ -108,6 +114,7 @@ fn guarded_paths() -> Router<Arc<Shared>> {
         .route("/checks", get(read::checks))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(order::in_time))
+        .layer(after_first_look)
 }
 
 /// Answers whatever is not a path or a method with a problem document.

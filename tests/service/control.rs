@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{HttpAnswer, PROOF, SOON, Stack, run, wait_until};
+use crate::harness::{HttpAnswer, PROOF, SIDECAR, SOON, Stack, catch, run, wait_until};
 
 #[test]
 fn the_ports_answer_orders_and_monitors() {
@@ -17,6 +17,19 @@ fn the_ports_answer_orders_and_monitors() {
     two_callers_get_one_job(&stack);
     one_failing_database_does_not_stop_the_others(&stack);
     monitors_get_what_they_expect(&stack);
+    an_order_in_the_first_moment_is_carried_out(&stack);
+}
+
+/// Before the first look at Docker nothing is known, so that it would be an order for a database that there is not.
+fn an_order_in_the_first_moment_is_carried_out(stack: &Stack) {
+    stack.stop(SIDECAR);
+    stack.start(SIDECAR);
+    let order = r#"{"databases": ["postgres/app"]}"#;
+    let post = || stack.control("POST", "/v1/backups", order);
+    let answer = catch("the control port is open", SOON, post);
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let job = ended(stack, answer.header("location"));
+    assert_eq!(job["state"], "succeeded", "{job:#}");
 }
 
 fn without_its_token_nothing_is_ordered(stack: &Stack) {
