@@ -72,6 +72,11 @@ impl Background {
         }))
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Waits for its end.
     pub fn end(self) -> Ran {
         self.0.join().expect("a program ran")

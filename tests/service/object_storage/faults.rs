@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::wire::{Fault, Plan};
 use super::{BULK, Store, copy_of, wait_for_copy};
-use crate::harness::{PROOF, SIDECAR, SOON, Stack, StackBuilder, catch, wait_until};
+use crate::harness::{Background, PROOF, SIDECAR, SOON, Stack, StackBuilder, catch, wait_until};
 
 /// Docker kills who takes longer to stop.
 const TO_STOP: u64 = 10;
@@ -114,16 +114,18 @@ fn databases(stack: &Stack) -> String {
 
 const WHOLE: &str = "app postgres";
 
+/// Whoever restores may not end before.
 #[track_caller]
-fn wait_for_copy_database(stack: &Stack) {
-    catch("the copy is begun", PROOF, || {
+fn wait_for_copy_database(stack: &Stack, restore: Background) {
+    let begun = catch("the copy is begun", PROOF, || {
         let all = databases(stack);
-        if all.contains("stackwarden_copy_") {
-            Ok(())
-        } else {
-            Err(all)
+        match (all.contains("stackwarden_copy_"), restore.has_ended()) {
+            (true, _) => Ok(true),
+            (false, true) => Ok(false),
+            (false, false) => Err(all),
         }
     });
+    assert!(begun, "{}", restore.end().said());
 }
 
 #[test]
@@ -155,8 +157,7 @@ fn a_restore_from_a_bucket_that_hangs_is_stopped_or_killed_leaves_the_live_datab
     }
 
     store.wire.plan(Plan::Dumps(2, Fault::Stall));
-    drop(stack.stackwarden_aside(&words));
-    wait_for_copy_database(&stack);
+    wait_for_copy_database(&stack, stack.stackwarden_aside(&words));
     stack.kill(SIDECAR);
     assert!(
         databases(&stack).contains("stackwarden_copy_"),
