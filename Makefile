@@ -65,8 +65,8 @@ bench: tools images image ## Measures against the bars of the contract: PostgreS
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --rows 24 --rounds 1
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/corruptions.py
 
-stores: tools images image ## Copies in other S3 servers: Ceph's gateway with rights, locks and a wrong clock; rclone, which lies
-	@$(STAND_INS)/images stackwarden-test/ceph:rgw stackwarden-test/rclone:s3
+stores: tools images image ## Copies in other S3 servers: Ceph's gateway with rights, locks and a wrong clock; Garage; rclone, which lies
+	@$(STAND_INS)/images stackwarden-test/ceph:rgw stackwarden-test/rclone:s3 dxflrs/garage:v2.5.0
 	cargo test --locked --bench stores
 
 engines: tools images image api-image ## The end-to-end tests on another Docker Engine (28.5) and Compose (2.40), and one that is restarted
