@@ -220,7 +220,10 @@ healthcheck: {{ test: [CMD, /garage, bucket, info, {BUCKET}], interval: 1s, retr
     let report = stack.back_up();
     assert_eq!(report["state"], "succeeded", "{report:#}");
     wait_for_copies(&stack, 3);
-    let found = wait_for_status(&stack, "written, listed and read back; removed; uploaded in parts");
+    let found = wait_for_status(
+        &stack,
+        "written, listed and read back; removed; uploaded in parts",
+    );
     assert!(found.contains("clocks 0 s apart"), "{found}");
     let newest = stack.backups_of("app")[0]["id"].clone();
     let id = newest.as_str().expect("an id");
