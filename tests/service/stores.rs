@@ -211,6 +211,7 @@ healthcheck: {{ test: [CMD, /garage, bucket, info, {BUCKET}], interval: 1s, retr
     up(&stack, BULK);
     let said = wait_for_status(&stack, "is in another region than");
     assert!(said.contains("garage/s3"), "{said}");
+    drop(stack.wait_for_backup("app"));
     let report = stack.stackwarden(&["backup"]).ended_with(3).said();
     assert!(report.contains("on disk only"), "{report}");
 
@@ -294,6 +295,7 @@ fn a_key_that_may_only_write_makes_no_copies_and_leaves_nothing_behind() {
     up(&stack, BULK);
     let said = wait_for_status(&stack, "lets this key write but not list");
     assert!(said.contains("give the key that right"), "{said}");
+    drop(stack.wait_for_backup("app"));
     let report = stack.stackwarden(&["backup"]).ended_with(3).said();
     assert!(report.contains("on disk only"), "{report}");
     // It is tried every minute, and would leave an object each time.
