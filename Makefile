@@ -63,6 +63,7 @@ bench: tools images image ## Measures against the bars of the contract: PostgreS
 	@$(STAND_INS)/images stackwarden-test/ceph:rgw
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --bucket
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --rows 24 --rounds 1
+	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/bench.py --rows 24 --rounds 1 --bucket
 	STACKWARDEN_IMAGE=$(IMAGE) tests/bench/corruptions.py
 
 stores: tools images image ## Copies in other S3 servers: Ceph's gateway with rights, locks and a wrong clock; Garage; rclone, which lies

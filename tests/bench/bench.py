@@ -74,7 +74,7 @@ BUCKET = """      STACKWARDEN_BACKUP_DATABASES: app
       AWS_SECRET_ACCESS_KEY: secretsecretsecret
   store:
     image: stackwarden-test/ceph:rgw
-    environment: { BYTES: "6442450944" }
+    environment: { BYTES: "12884901888" }
 """
 
 # An application that writes: so many at once, each row in a transaction of a session of its own. What was acknowledged is told as
