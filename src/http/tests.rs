@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{self, House, NOW, app, ask, at};
 use super::*;
-use crate::board::{Board, BucketPicture, Reach};
+use crate::board::{Board, Reach};
 use crate::domain::backup::Level;
 use crate::domain::backup::suspicion::Suspicion;
 use crate::domain::fleet::ContainerState;
@@ -136,43 +135,6 @@ async fn nothing_under_v1_answers_without_the_token() {
     ask(house.control, &twice, "").await.problem(401);
     for path in READS {
         assert_eq!(house.order(&format!("GET {path}"), "").await.status, 200);
-    }
-}
-
-#[tokio::test]
-async fn a_question_before_the_first_look_is_answered_after_it() {
-    let seen = fixture::well().read();
-    for missing in ["docker", "folder", "server", "bucket", "nothing"] {
-        let house = House::open(fixture::well()).await;
-        house.board.update(|picture| match missing {
-            "docker" => *picture = (*fixture::board().read()).clone(),
-            "folder" => picture.folder = Reach::Unknown,
-            "server" => picture.servers.values_mut().for_each(|server| {
-                server.reach = Reach::Unknown;
-                server.databases.clear();
-            }),
-            "bucket" => picture.bucket = Some(BucketPicture::new("a bucket")),
-            _ => {}
-        });
-        let answered = AtomicBool::new(false);
-        let asking = async {
-            let reply = house.order("GET /v1/databases", "").await;
-            answered.store(true, Ordering::SeqCst);
-            reply
-        };
-        let looking = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            let early = answered.load(Ordering::SeqCst);
-            house.board.update(|picture| *picture = (*seen).clone());
-            early
-        };
-        let (reply, early) = tokio::join!(asking, looking);
-        assert_eq!(early, missing == "nothing", "{missing}");
-        let databases = reply.json()["databases"].clone();
-        assert!(
-            databases.as_array().is_some_and(|all| !all.is_empty()),
-            "{missing}: {databases}"
-        );
     }
 }
 

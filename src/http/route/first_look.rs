@@ -26,3 +26,49 @@ pub(super) async fn wait_for_it(
     drop(tokio::time::timeout_at(until, looked).await);
     next.run(request).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::super::fixture::{self, House};
+    use super::*;
+    use crate::board::{BucketPicture, Reach};
+
+    #[tokio::test]
+    async fn a_question_before_the_first_look_is_answered_after_it() {
+        let seen = fixture::well().read();
+        for missing in ["docker", "folder", "server", "bucket", "nothing"] {
+            let house = House::open(fixture::well()).await;
+            house.board.update(|picture| match missing {
+                "docker" => *picture = (*fixture::board().read()).clone(),
+                "folder" => picture.folder = Reach::Unknown,
+                "server" => picture.servers.values_mut().for_each(|server| {
+                    server.reach = Reach::Unknown;
+                    server.databases.clear();
+                }),
+                "bucket" => picture.bucket = Some(BucketPicture::new("a bucket")),
+                _ => {}
+            });
+            let answered = AtomicBool::new(false);
+            let asking = async {
+                let reply = house.order("GET /v1/databases", "").await;
+                answered.store(true, Ordering::SeqCst);
+                reply
+            };
+            let looking = async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                let early = answered.load(Ordering::SeqCst);
+                house.board.update(|picture| *picture = (*seen).clone());
+                early
+            };
+            let (reply, early) = tokio::join!(asking, looking);
+            assert_eq!(early, missing == "nothing", "{missing}");
+            let databases = reply.json()["databases"].clone();
+            assert!(
+                databases.as_array().is_some_and(|all| !all.is_empty()),
+                "{missing}: {databases}"
+            );
+        }
+    }
+}
