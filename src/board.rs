@@ -306,10 +306,9 @@ impl Picture {
 
     /// Whether everything was asked once: before that, nothing that is missing here is known to be absent.
     pub fn has_looked(&self) -> bool {
-        let places = [Some(&self.docker), Some(&self.folder)];
-        let bucket = self.bucket.as_ref().map(|bucket| &bucket.reach);
-        let places = places.into_iter().chain([bucket]).flatten();
+        let bucket = self.bucket.iter().map(|bucket| &bucket.reach);
         let backed_up = self.servers.values().filter(|it| it.policy.enabled);
+        let places = [&self.docker, &self.folder].into_iter().chain(bucket);
         let mut asked = places.chain(backed_up.map(|server| &server.reach));
         asked.all(|reach| *reach != Reach::Unknown)
     }

@@ -19,12 +19,15 @@ pub(super) async fn wait_for_it(
     request: Request,
     next: Next,
 ) -> Response {
+    first_look(&shared).await;
+    next.run(request).await
+}
+
+async fn first_look(shared: &Shared) {
     let mut changes = shared.api.board.subscribe();
     let looked = changes.wait_for(|picture| picture.has_looked());
-    // Nobody shows anything any more: that is for the handler to say.
-    let until = shared.opened + PATIENCE;
-    drop(tokio::time::timeout_at(until, looked).await);
-    next.run(request).await
+    // Whether it was done or took too long, the handler says what is known.
+    drop(tokio::time::timeout_at(shared.opened + PATIENCE, looked).await);
 }
 
 #[cfg(test)]
@@ -34,6 +37,17 @@ mod tests {
     use super::super::super::fixture::{self, House};
     use super::*;
     use crate::board::{BucketPicture, Reach};
+    use crate::lifecycle::Lifecycle;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stays_unseen_keeps_only_the_first_questions_waiting() {
+        let life = Lifecycle::new();
+        let shared = Shared::new(fixture::api(&fixture::board(), &life));
+        for _question in 0..2 {
+            first_look(&shared).await;
+            assert_eq!(shared.opened.elapsed(), PATIENCE);
+        }
+    }
 
     #[tokio::test]
     async fn a_question_before_the_first_look_is_answered_after_it() {
